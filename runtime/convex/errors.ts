@@ -1,0 +1,33 @@
+/**
+ * The closed set of errors that leave the backend. `kind` says what the caller may do: retry, give up, or
+ * find out first (unknown: the request may have succeeded).
+ */
+import { ConvexError } from "convex/values";
+
+export type ErrorKind = "retryable" | "permanent" | "unknown";
+
+export const errorKinds = {
+  invalid_argument: "permanent",
+  unauthorized: "permanent",
+  forbidden: "permanent",
+  not_found: "permanent",
+  conflict: "permanent",
+  payload_too_large: "permanent",
+  backlog_full: "retryable",
+  rate_limited: "retryable",
+  not_configured: "permanent",
+  decryption_failed: "permanent",
+  provider_failed: "retryable",
+  provider_unknown: "unknown",
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorKinds;
+export type FactoryErrorData = { code: ErrorCode; kind: ErrorKind; message: string };
+
+/** Throws as a ConvexError, so that code and message reach the caller and nothing else does. */
+export class FactoryError extends ConvexError<FactoryErrorData> {
+  constructor(code: ErrorCode, message: string) {
+    super({ code, kind: errorKinds[code], message });
+    this.name = "FactoryError";
+  }
+}
