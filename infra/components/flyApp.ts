@@ -1,0 +1,66 @@
+/** The Fly plane: an app on its own network, its secrets, and the scoped token that the backend scales with. */
+import * as pulumi from "@pulumi/pulumi";
+import type { StackConfig } from "../config.ts";
+import type { ConvexAccess } from "../platform/convexApi.ts";
+import { FlyApp } from "../providers/flyApp.ts";
+import { FlySecrets } from "../providers/flySecrets.ts";
+import { FlyToken } from "../providers/flyToken.ts";
+
+export interface FlyPlaneArgs {
+  fly: StackConfig["fly"];
+  appName: pulumi.Input<string>;
+  network: pulumi.Input<string>;
+  /** Environment variables of every machine that must not be seen: model keys. */
+  secrets: pulumi.Input<Record<string, string>>;
+  protect: boolean;
+}
+
+/** App and secrets; `issueToken` mints the scoped token once the backend can take it. */
+export class FlyPlane extends pulumi.ComponentResource {
+  readonly appName: pulumi.Output<string>;
+  /** Version of the secrets that machines must see. */
+  readonly secretsVersion: pulumi.Output<number>;
+
+  constructor(name: string, args: FlyPlaneArgs, options?: pulumi.ComponentResourceOptions) {
+    super("agent-factory:index:FlyPlane", name, {}, options);
+    const app = new FlyApp(
+      `${name}-app`,
+      {
+        apiUrl: args.fly.apiUrl,
+        name: args.appName,
+        organization: args.fly.organization,
+        network: args.network,
+        adoptUnowned: args.fly.adoptUnowned,
+      },
+      { parent: this, protect: args.protect },
+    );
+    const secrets = new FlySecrets(
+      `${name}-secrets`,
+      { apiUrl: args.fly.apiUrl, appName: app.name, values: args.secrets },
+      { parent: this },
+    );
+    this.appName = app.name;
+    this.secretsVersion = secrets.version;
+    this.registerOutputs({ appName: this.appName, secretsVersion: this.secretsVersion });
+  }
+
+  /** @param ready what must exist before the backend can store the token: its functions and key ring. */
+  issueToken(
+    fly: StackConfig["fly"],
+    tokenName: pulumi.Input<string>,
+    convex: pulumi.Input<ConvexAccess>,
+    ready: pulumi.Resource[],
+  ): FlyToken {
+    return new FlyToken(
+      "fly-token",
+      {
+        graphqlUrl: fly.graphqlUrl,
+        appName: this.appName,
+        tokenName,
+        expiryHours: fly.tokenExpiryHours,
+        convex,
+      },
+      { parent: this, dependsOn: ready },
+    );
+  }
+}

@@ -1,0 +1,73 @@
+/** The calls to Fly that the stack makes: REST for apps and secrets, GraphQL for tokens that can be revoked. */
+import { call, type HttpAnswer, type HttpCall, pause } from "./http.ts";
+
+/** Endpoints are inputs; the token comes from the environment, so that rotating it rewrites no resource. */
+export interface FlyEndpoints {
+  apiUrl: string;
+  graphqlUrl: string;
+}
+
+/** @throws Error with the way to get a token when FLY_API_TOKEN is not set. */
+export function flyToken(): string {
+  const token = process.env["FLY_API_TOKEN"]?.trim();
+  if (!token) {
+    throw new Error(
+      "FLY_API_TOKEN is not set. Create one with `fly tokens create org` and export it before `pulumi up`.",
+    );
+  }
+  return token;
+}
+
+/** Tokens are handed out with their scheme (`FlyV1 fm2_…`); a bare token is a bearer token. */
+export function flyAuthorization(token: string): string {
+  return /^(FlyV1|Bearer) /.test(token)
+    ? token
+    : token.startsWith("fm")
+      ? `FlyV1 ${token}`
+      : `Bearer ${token}`;
+}
+
+/** Text of a failed call, as the rest of the system words it (spec H3). */
+export function flyError(method: string, path: string, answer: HttpAnswer): Error {
+  return new Error(`Fly API ${method} ${path} failed: ${answer.status} ${answer.text.slice(0, 500)}`);
+}
+
+/** One call to the Machines API; the caller judges the status. */
+export async function flyRest(
+  apiUrl: string,
+  method: HttpCall["method"],
+  path: string,
+  json?: unknown,
+): Promise<HttpAnswer> {
+  const options: HttpCall = {
+    method,
+    url: `${apiUrl.replace(/\/$/, "")}/v1${path}`,
+    headers: { authorization: flyAuthorization(flyToken()) },
+    json,
+  };
+  // Only reads are repeated: a write without an answer may have happened. 429 says that it has not.
+  for (let attempt = 1; ; attempt++) {
+    const answer = await call(options).catch((error: Error) => {
+      if (method !== "GET" || attempt >= 3) throw error;
+      return null;
+    });
+    if (answer && !(answer.status === 429 && attempt < 10)) return answer;
+    await pause(1_000 * Math.min(attempt, 3));
+  }
+}
+
+/** One GraphQL call. @throws Error with Fly's messages. */
+export async function flyGraphql<T>(graphqlUrl: string, query: string, variables: unknown): Promise<T> {
+  const answer = await call({
+    method: "POST",
+    url: graphqlUrl,
+    headers: { authorization: flyAuthorization(flyToken()) },
+    json: { query, variables },
+  });
+  const body = answer.body as { data?: T; errors?: Array<{ message: string }> };
+  if (answer.status !== 200 || body.errors?.length || !body.data) {
+    const reason = body.errors?.map((error) => error.message).join("; ") ?? answer.text.slice(0, 500);
+    throw new Error(`Fly API POST /graphql failed: ${answer.status} ${reason}`);
+  }
+  return body.data;
+}

@@ -1,0 +1,156 @@
+/**
+ * A Fly app with its own network. The network's name is the owner's mark: it is set once at creation, so an
+ * app of another owner is recognised and refused (invariant 10).
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { flyError, flyRest } from "../platform/flyApi.ts";
+import { pause } from "../platform/http.ts";
+import { importRefused } from "./importing.ts";
+
+export interface FlyAppState {
+  apiUrl: string;
+  name: string;
+  organization: string;
+  network: string;
+  /** Take over an app without an owner's mark (an import). */
+  adoptUnowned: boolean;
+}
+
+interface FlyAppAnswer {
+  name: string;
+  network?: string;
+  organization?: { slug?: string };
+}
+
+/** What stands under the name: our app, nothing, or a reason to refuse. */
+async function lookUp(state: FlyAppState): Promise<FlyAppAnswer | null> {
+  const answer = await flyRest(state.apiUrl, "GET", `/apps/${state.name}`);
+  if (answer.status === 200) return answer.body as FlyAppAnswer;
+  if (answer.status === 404) return null;
+  if (answer.status === 403) {
+    throw new Error(
+      `Fly app '${state.name}' exists in another organization. Set agent-factory:fly.appName to a free name.`,
+    );
+  }
+  if (answer.status === 401) {
+    throw new Error("Fly refused FLY_API_TOKEN (401). Create a new one with `fly tokens create org`.");
+  }
+  throw flyError("GET", `/apps/${state.name}`, answer);
+}
+
+/** @throws Error when the app belongs to another owner or organization. */
+function requireOurs(app: FlyAppAnswer, state: FlyAppState): void {
+  const organization = app.organization?.slug;
+  if (organization !== undefined && organization !== state.organization) {
+    throw new Error(
+      `Fly app '${state.name}' belongs to organization '${organization}', expected '${state.organization}'. Check agent-factory:fly.organization.`,
+    );
+  }
+  const network = app.network ?? "";
+  if (network === state.network) return;
+  const unowned = network === "" || network === "default" || !network.startsWith("af-");
+  if (unowned && state.adoptUnowned) return;
+  throw new Error(
+    unowned
+      ? `Fly app '${state.name}' exists and was not made by this stack. Choose another agent-factory:fly.appName, or set agent-factory:fly.adoptUnowned to true to take it over.`
+      : `Fly app '${state.name}' is owned by another deployment (network '${network}', expected '${state.network}'). One Fly app serves one Convex deployment: choose another agent-factory:fly.appName.`,
+  );
+}
+
+/** A fresh app can briefly answer 404 or 401: wait until it can be read, up to a minute. */
+async function waitUntilVisible(state: FlyAppState): Promise<FlyAppAnswer> {
+  for (let second = 0; second < 60; second++) {
+    const answer = await flyRest(state.apiUrl, "GET", `/apps/${state.name}`);
+    if (answer.status === 200) return answer.body as FlyAppAnswer;
+    if (answer.status !== 404 && answer.status !== 401) throw flyError("GET", `/apps/${state.name}`, answer);
+    await pause(1_000);
+  }
+  throw new Error(
+    `Fly app '${state.name}' was created but cannot be read after 60 s. Run \`pulumi up\` again.`,
+  );
+}
+
+async function create(state: FlyAppState): Promise<FlyAppAnswer> {
+  const existing = await lookUp(state);
+  if (existing) {
+    // An `up` that was interrupted after the call: the mark says that the app is ours.
+    requireOurs(existing, state);
+    return existing;
+  }
+  const answer = await flyRest(state.apiUrl, "POST", "/apps", {
+    name: state.name,
+    org_slug: state.organization,
+    network: state.network,
+    idempotency_key: `${state.network}/${state.name}`,
+  });
+  if (answer.status === 422 && /name_taken|taken/i.test(answer.text)) {
+    throw new Error(
+      `The Fly app name '${state.name}' is taken. Set agent-factory:fly.appName to a free name.`,
+    );
+  }
+  if (answer.status !== 201 && answer.status !== 200) throw flyError("POST", "/apps", answer);
+  const app = await waitUntilVisible(state);
+  requireOurs(app, state);
+  return app;
+}
+
+export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppState, FlyAppState> {
+  async create(inputs: FlyAppState): Promise<pulumi.dynamic.CreateResult<FlyAppState>> {
+    const app = await create(inputs);
+    return { id: inputs.name, outs: { ...inputs, network: app.network ?? inputs.network } };
+  }
+
+  async read(id: string, state?: FlyAppState): Promise<pulumi.dynamic.ReadResult<FlyAppState>> {
+    if (!state) throw importRefused();
+    const app = await lookUp(state);
+    if (!app) return { id: "", props: undefined };
+    return { id, props: { ...state, network: app.network ?? state.network } };
+  }
+
+  async diff(_id: string, olds: FlyAppState, news: FlyAppState): Promise<pulumi.dynamic.DiffResult> {
+    const replaces = (["name", "organization", "network"] as const).filter((key) => olds[key] !== news[key]);
+    const others = (["apiUrl", "adoptUnowned"] as const).filter((key) => olds[key] !== news[key]);
+    return {
+      changes: replaces.length + others.length > 0,
+      replaces,
+      // Another name can stand beside the old app, so that traffic moves before it goes; the same cannot.
+      deleteBeforeReplace: olds.name === news.name,
+    };
+  }
+
+  async update(
+    _id: string,
+    _olds: FlyAppState,
+    news: FlyAppState,
+  ): Promise<pulumi.dynamic.UpdateResult<FlyAppState>> {
+    return { outs: news };
+  }
+
+  async delete(_id: string, state: FlyAppState): Promise<void> {
+    const app = await lookUp(state);
+    if (!app) return;
+    requireOurs(app, { ...state, adoptUnowned: true });
+    const answer = await flyRest(state.apiUrl, "DELETE", `/apps/${state.name}?force=true`);
+    if (answer.status >= 300 && answer.status !== 404) {
+      throw flyError("DELETE", `/apps/${state.name}`, answer);
+    }
+  }
+}
+
+export interface FlyAppArgs {
+  apiUrl: pulumi.Input<string>;
+  name: pulumi.Input<string>;
+  organization: pulumi.Input<string>;
+  network: pulumi.Input<string>;
+  adoptUnowned: pulumi.Input<boolean>;
+}
+
+/** A Fly app. Replaced when its name, organization or network changes. */
+export class FlyApp extends pulumi.dynamic.Resource {
+  declare readonly name: pulumi.Output<string>;
+  declare readonly network: pulumi.Output<string>;
+
+  constructor(name: string, args: FlyAppArgs, options?: pulumi.CustomResourceOptions) {
+    super(new FlyAppProvider(), name, { ...args }, options, "agent-factory", "FlyApp");
+  }
+}

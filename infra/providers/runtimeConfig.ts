@@ -1,0 +1,165 @@
+/**
+ * The backend's runtime config, written by the stack alone with compare-and-set on its revision. When asked to,
+ * it waits for the rollout that the write started and fails with its reason.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { type ConvexAccess, runConvexFunction } from "../platform/convexApi.ts";
+import { pause } from "../platform/http.ts";
+import { importRefused } from "./importing.ts";
+
+interface RuntimeConfigInputs {
+  convex: ConvexAccess;
+  owner: string;
+  config: Record<string, unknown>;
+  waitForRollout: boolean;
+  rolloutTimeoutSeconds: number;
+}
+
+interface RuntimeConfigState extends RuntimeConfigInputs {
+  revision: number;
+}
+
+interface StoredConfig {
+  revision: number;
+  config: Record<string, unknown>;
+  owner: string;
+}
+
+interface RolloutStatus {
+  phase: string;
+  revision: number;
+  reason?: string | null;
+}
+
+const ACTOR = "pulumi";
+/** Longest wait for the workers to end before the app is destroyed, ms: above the largest kill timeout. */
+const DRAIN_WAIT_MS = 330_000;
+
+async function stored(convex: ConvexAccess): Promise<StoredConfig | null> {
+  return runConvexFunction<StoredConfig | null>(convex, "factory:runtimeConfig", {});
+}
+
+async function apply(inputs: RuntimeConfigInputs): Promise<RuntimeConfigState> {
+  const before = await stored(inputs.convex);
+  const { revision } = await runConvexFunction<{ revision: number }>(
+    inputs.convex,
+    "factory:applyRuntimeConfig",
+    {
+      config: inputs.config,
+      expectedRevision: before?.revision ?? null,
+      owner: inputs.owner,
+      actor: ACTOR,
+    },
+  );
+  if (inputs.waitForRollout) await waitForRollout(inputs, revision);
+  return { ...inputs, revision };
+}
+
+/** @throws Error with the reason when the rollout was rolled back or did not end in time. */
+async function waitForRollout(inputs: RuntimeConfigInputs, revision: number): Promise<void> {
+  const deadline = Date.now() + inputs.rolloutTimeoutSeconds * 1_000;
+  for (;;) {
+    const status = await runConvexFunction<RolloutStatus | null>(inputs.convex, "factory:rolloutStatus", {});
+    if (status === null || status.phase === "done" || status.revision < revision) return;
+    if (status.phase === "rolled_back") {
+      throw new Error(
+        `The rollout of revision ${revision} was rolled back: ${status.reason ?? "no reason recorded"}. The previous image serves. See \`npm run factory -- rollouts\`, fix the cause and run \`pulumi up\` again.`,
+      );
+    }
+    if (status.phase === "superseded") return;
+    if (Date.now() > deadline) {
+      throw new Error(
+        `The rollout of revision ${revision} is still in phase '${status.phase}' after ${inputs.rolloutTimeoutSeconds} s. It goes on in the backend: see \`npm run factory -- rollouts\`.`,
+      );
+    }
+    await pause(1_000);
+  }
+}
+
+export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
+  RuntimeConfigInputs,
+  RuntimeConfigState
+> {
+  async create(inputs: RuntimeConfigInputs): Promise<pulumi.dynamic.CreateResult<RuntimeConfigState>> {
+    return { id: inputs.owner, outs: await apply(inputs) };
+  }
+
+  async read(id: string, state?: RuntimeConfigState): Promise<pulumi.dynamic.ReadResult<RuntimeConfigState>> {
+    if (!state) throw importRefused();
+    const current = await stored(state.convex);
+    if (!current) return { id: "", props: undefined };
+    if (current.revision === state.revision) return { id, props: state };
+    return { id, props: { ...state, config: current.config, revision: current.revision } };
+  }
+
+  async diff(
+    _id: string,
+    olds: RuntimeConfigState,
+    news: RuntimeConfigInputs,
+  ): Promise<pulumi.dynamic.DiffResult> {
+    const replaces = olds.convex.url === news.convex.url ? [] : ["convex"];
+    const changed = canonical(olds.config) !== canonical(news.config) || olds.owner !== news.owner;
+    return { changes: changed || replaces.length > 0, replaces };
+  }
+
+  async update(
+    _id: string,
+    _olds: RuntimeConfigState,
+    news: RuntimeConfigInputs,
+  ): Promise<pulumi.dynamic.UpdateResult<RuntimeConfigState>> {
+    return { outs: await apply(news) };
+  }
+
+  /** Ends the scaler and drains the workers, so that destroying the app interrupts no turn. */
+  async delete(_id: string, state: RuntimeConfigState): Promise<void> {
+    await runConvexFunction(state.convex, "factory:retireRuntimeConfig", {
+      owner: state.owner,
+      actor: ACTOR,
+    });
+    const deadline = Date.now() + DRAIN_WAIT_MS;
+    while (Date.now() < deadline) {
+      const { live } = await runConvexFunction<{ live: number }>(state.convex, "factory:liveWorkers", {});
+      if (live === 0) return;
+      await pause(500);
+    }
+    throw new Error(
+      "Some workers are still running after the drain. Run `pulumi destroy` again; `npm run factory -- workers` lists them.",
+    );
+  }
+}
+
+/** JSON with sorted keys: equal configs read equal whatever the order of their keys. */
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (value !== null && typeof value === "object") {
+    return `{${Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, child]) => `${JSON.stringify(key)}:${canonical(child)}`)
+      .join(",")}}`;
+  }
+  return JSON.stringify(value) ?? "null";
+}
+
+export interface RuntimeConfigArgs {
+  convex: pulumi.Input<ConvexAccess>;
+  owner: pulumi.Input<string>;
+  config: pulumi.Input<Record<string, unknown>>;
+  waitForRollout: pulumi.Input<boolean>;
+  rolloutTimeoutSeconds: pulumi.Input<number>;
+}
+
+/** The runtime config row of the backend. */
+export class RuntimeConfigRow extends pulumi.dynamic.Resource {
+  declare readonly revision: pulumi.Output<number>;
+
+  constructor(name: string, args: RuntimeConfigArgs, options?: pulumi.CustomResourceOptions) {
+    super(
+      new RuntimeConfigProvider(),
+      name,
+      { ...args, revision: undefined },
+      options,
+      "agent-factory",
+      "RuntimeConfig",
+    );
+  }
+}
