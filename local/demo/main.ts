@@ -1,0 +1,255 @@
+/**
+ * `npm run demo`: one whole environment on this machine, from `pulumi up` to `pulumi destroy`. Exit code 0 only
+ * when every claim it makes was seen to hold.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { request } from "undici";
+import { type Backend, backendAt } from "../environment/backend.ts";
+import { type LocalEnvironment, projectRoot, startEnvironment } from "../environment/environment.ts";
+import { type Person, Phone, type Sent } from "../environment/person.ts";
+import { progressLine, resourceCounts } from "../environment/pulumiProgress.ts";
+import { createReport, type MessageTimes, type Report, timelineOf } from "./report.ts";
+
+const STEPS = 7;
+/** A cold start boots OpenClaw's gateway; on two busy cores that takes up to a minute. */
+const COLD_ANSWER_MS = 240_000;
+const stateDir = join(projectRoot, ".local", "demo");
+const demoSkill = join(projectRoot, "runtime", "worker", "skills", "demo-greeting");
+
+const ada: Person = { id: 5_001, first_name: "Ada" };
+const bruno: Person = { id: 5_002, first_name: "Bruno" };
+
+async function main(): Promise<number> {
+  const report = createReport(STEPS, console.log, Date.now);
+  console.log("Agent Factory demo: a whole environment on this machine, nothing leaves loopback.");
+  await clearLastRun(report);
+
+  report.step("Embedded cloud: Convex deployment, Fly, Telegram and model, each a process of its own");
+  const environment = await startEnvironment({
+    stateDir,
+    progress: (name, address) => report.line(`${name.padEnd(9)} ${address}`),
+  });
+  if (environment.model.real) report.line(`model: ${environment.model.name} of a real provider (your key)`);
+  const onSignal = (): void => {
+    void environment.cloud.stop().finally(() => process.exit(130));
+  };
+  process.once("SIGINT", onSignal);
+  process.once("SIGTERM", onSignal);
+  try {
+    await runSteps(environment, report);
+  } finally {
+    rmSync(demoSkill, { recursive: true, force: true });
+    await environment.cloud.stop();
+  }
+  const failures = report.failures();
+  console.log("");
+  if (failures.length > 0) {
+    console.log(`The demo failed: ${failures.length} claim(s) did not hold. Logs: ${stateDir}/*.log`);
+    return 1;
+  }
+  console.log(
+    "Everything above happened. Next: `npm run local` keeps an environment, `npm run chat` talks to it.",
+  );
+  return 0;
+}
+
+/** A demo that was killed leaves its services' state and perhaps its machines: end what it left, start clean. */
+async function clearLastRun(report: Report): Promise<void> {
+  rmSync(demoSkill, { recursive: true, force: true });
+  if (!existsSync(stateDir)) return;
+  let ended = 0;
+  const machines = join(stateDir, "fly", "machines");
+  for (const id of existsSync(machines) ? readdirSync(machines) : []) {
+    ended += endLeftMachine(join(machines, id)) ? 1 : 0;
+  }
+  rmSync(stateDir, { recursive: true, force: true });
+  if (ended > 0) report.line(`an earlier demo was cut off: ended ${ended} machine(s) it had left`);
+}
+
+/** Only a process that still runs out of that very machine's folder is ended. */
+function endLeftMachine(folder: string): boolean {
+  const file = join(folder, "process.json");
+  if (!existsSync(file)) return false;
+  const { pid } = JSON.parse(readFileSync(file, "utf8")) as { pid?: number };
+  if (!pid || !existsSync(`/proc/${pid}/environ`)) return false;
+  if (!readFileSync(`/proc/${pid}/environ`, "utf8").includes(folder)) return false;
+  process.kill(-pid, "SIGKILL");
+  return true;
+}
+
+async function runSteps(environment: LocalEnvironment, report: Report): Promise<void> {
+  const { cloud, stack, bot } = environment;
+  const backend = backendAt(cloud.convex);
+  const phone = new Phone(cloud.telegram.url, bot.username);
+  const show = (line: string): void => {
+    const text = progressLine(line);
+    if (text) report.line(text);
+  };
+
+  report.step("pulumi up: Fly app, Convex backend, worker image by digest, Telegram webhook");
+  const first = await stack.up(show);
+  report.check(first.code === 0, "pulumi up succeeded");
+  if (first.code !== 0) {
+    console.log(first.output.split("\n").slice(-40).join("\n"));
+    return;
+  }
+  const outputs = await stack.outputs();
+  for (const [name, value] of Object.entries(outputs)) report.line(`${name}: ${JSON.stringify(value)}`);
+  report.check(
+    (await phone.webhookUrl()) === outputs["telegramWebhookUrl"],
+    "the bot's webhook points at the stack's output",
+  );
+
+  report.step("Two people write to the bot; Ada writes again");
+  const adaFirst = await phone.write(ada, "Hello, my favourite colour is vermilion.");
+  const brunoFirst = await phone.write(bruno, "Good morning, I would like a train to Lyon.");
+  await tellAnswer(report, phone, ada, adaFirst);
+  await tellAnswer(report, phone, bruno, brunoFirst);
+  const adaSecond = await phone.write(ada, "Do you remember what I told you first?");
+  const remembered = await tellAnswer(report, phone, ada, adaSecond);
+  report.check(
+    environment.model.real ? remembered.length > 0 : remembered.includes("vermilion"),
+    "Ada's second turn remembered her first",
+  );
+  report.check(!remembered.includes("Lyon"), "nothing of Bruno's conversation reached Ada's");
+  await printTimelines(report, backend, phone, [
+    ["Ada, first message", adaFirst],
+    ["Bruno, first message", brunoFirst],
+    ["Ada, second message", adaSecond],
+  ]);
+
+  report.step("pulumi up again: nothing changes");
+  const second = await stack.up(undefined, ["--expect-no-changes"]);
+  const counts = resourceCounts(second.output);
+  report.line(
+    Object.entries(counts)
+      .map(([what, count]) => `${count} ${what}`)
+      .join(", ") || "no summary",
+  );
+  report.check(second.code === 0, "the second pulumi up changed nothing");
+
+  report.step("A changed worker: a skill is added, pulumi up builds it and rolls it out by digest");
+  writeDemoSkill();
+  const rollout = await stack.up(show);
+  report.check(rollout.code === 0, "pulumi up succeeded and its rollout is done");
+  if (rollout.code !== 0) console.log(rollout.output.split("\n").slice(-30).join("\n"));
+  const changed = await stack.outputs();
+  report.check(changed["workerImage"] !== outputs["workerImage"], "the image has a new digest");
+  const config = await backend.run<{ config: { provider: { image: string } } }>("factory:runtimeConfig");
+  report.check(
+    config.config.provider.image === changed["workerImage"],
+    "the stack wrote that digest into the backend's runtime config by itself",
+  );
+  const adaThird = await phone.write(ada, "Are you still there, and what was my first message?");
+  const third = await tellAnswer(report, phone, ada, adaThird);
+  report.check(
+    environment.model.real ? third.length > 0 : third.includes("vermilion"),
+    "the conversation went on, on the new image, with its memory",
+  );
+  const [last] = (await timesOf(backend, ada)).slice(-1);
+  report.check(last?.image === changed["workerImage"], "the answering worker runs the new digest");
+
+  report.step("What it took");
+  const calls = await fetchJson<unknown>(`${cloud.fly.url}/local/usage`, cloud.fly.orgTokenFile);
+  report.line(`Fly usage: ${JSON.stringify(calls).slice(0, 300)}`);
+  const stats = await backend.run<Record<string, number>>("factory:queueStats");
+  report.line(`queue: ${JSON.stringify(stats)}`);
+  report.check(stats["deadLetter"] === 0 && stats["processing"] === 0, "no message is left or given up");
+
+  report.step("pulumi destroy: nothing stays behind");
+  const destroyed = await stack.destroy(show);
+  report.check(destroyed.code === 0, "pulumi destroy succeeded");
+  if (destroyed.code !== 0) console.log(destroyed.output.split("\n").slice(-30).join("\n"));
+  await checkNothingLeft(report, environment, phone, backend);
+}
+
+async function tellAnswer(report: Report, phone: Phone, person: Person, sent: Sent): Promise<string> {
+  const entry = await phone.answer(person, sent.after, COLD_ANSWER_MS);
+  const text = entry?.body.text ?? "";
+  report.check(text.length > 0, `${person.first_name} got an answer: ${text.slice(0, 160)}`);
+  return text;
+}
+
+async function timesOf(backend: Backend, person: Person): Promise<MessageTimes[]> {
+  return backend.run<MessageTimes[]>("factory:messageTimeline", {
+    providerUserId: String(person.id),
+    limit: 20,
+  });
+}
+
+async function printTimelines(
+  report: Report,
+  backend: Backend,
+  phone: Phone,
+  messages: Array<[string, Sent]>,
+): Promise<void> {
+  const attempts = await phone.webhookAttempts();
+  const rows = [...(await timesOf(backend, ada)), ...(await timesOf(backend, bruno))];
+  for (const [title, sent] of messages) {
+    const accepted = attempts.find((attempt) => attempt.updateId === sent.updateId && attempt.status === 202);
+    // The first message of a person that the backend took at or after the phone sent it.
+    const times = rows
+      .filter((row) => row.enqueuedAt >= sent.at - 50)
+      .sort((a, b) => a.enqueuedAt - b.enqueuedAt)
+      .find((row) => accepted === undefined || row.enqueuedAt <= accepted.at + accepted.ms + 50);
+    report.check(times !== undefined && accepted !== undefined, `${title}: accepted by the webhook with 202`);
+    if (times) report.line(`  ${timelineOf(times, sent.at, accepted ? accepted.at + accepted.ms : null)}`);
+  }
+}
+
+function writeDemoSkill(): void {
+  mkdirSync(demoSkill, { recursive: true });
+  const nonce = randomBytes(4).toString("hex");
+  writeFileSync(
+    join(demoSkill, "SKILL.md"),
+    `---\nname: demo-greeting\ndescription: Greets a person by name (made by the demo, ${nonce}).\n---\n\nGreet the person by name, in one sentence.\n`,
+  );
+}
+
+async function fetchJson<T>(url: string, tokenFile: string): Promise<T> {
+  const token = readFileSync(tokenFile, "utf8").trim();
+  const response = await request(url, { headers: { authorization: `Bearer ${token}` } });
+  return (await response.body.json()) as T;
+}
+
+async function checkNothingLeft(
+  report: Report,
+  environment: LocalEnvironment,
+  phone: Phone,
+  backend: Backend,
+): Promise<void> {
+  const { cloud } = environment;
+  const { apps } = await fetchJson<{ apps: unknown[] }>(
+    `${cloud.fly.url}/v1/apps?org_slug=personal`,
+    cloud.fly.orgTokenFile,
+  );
+  report.check(apps.length === 0, "no Fly app is left, and with it no machine and no secret");
+  const machines = join(environment.stateDir, "fly", "machines");
+  const alive = (existsSync(machines) ? readdirSync(machines) : []).filter((id) => {
+    const file = join(machines, id, "process.json");
+    if (!existsSync(file)) return false;
+    const { pid } = JSON.parse(readFileSync(file, "utf8")) as { pid?: number };
+    return pid !== undefined && existsSync(`/proc/${pid}`);
+  });
+  report.check(alive.length === 0, "no machine's process is left");
+  report.check((await phone.webhookUrl()) === "", "the bot has no webhook any more");
+  const refs = ["convex.url", "fly.apiToken", "telegram.botToken.default"];
+  const secrets = await backend.run<Array<{ hasActive: boolean }>>("factory:secretStatus", {
+    secretRefs: refs,
+  });
+  report.check(
+    secrets.every((secret) => !secret.hasActive),
+    "the backend holds no secret of the stack any more",
+  );
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    console.error(`\nThe demo stopped: ${error instanceof Error ? error.message : String(error)}`);
+    console.error("Run `npm run demo` again: it starts clean, whatever this run left.");
+    process.exit(1);
+  },
+);

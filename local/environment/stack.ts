@@ -1,0 +1,214 @@
+/** Runs the real Pulumi engine on the stack of an embedded environment. */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { parse, stringify } from "yaml";
+import { pulumi } from "../../setup/pulumi.mjs";
+import type { Cloud } from "./services.ts";
+
+export interface StackOptions {
+  root: string;
+  /** Folder of this environment: state, passphrase and the filled-in config live here. */
+  stateDir: string;
+  stack: string;
+  cloud: Cloud;
+  /** Committed config to start from; `Pulumi.local.yaml` by default. */
+  configFile?: string;
+  botToken: string;
+  /** A real provider's keys, when the person has set one; else the model stub serves. */
+  model: { name: string; baseUrl?: string; keys: Record<string, string> };
+  /** Config by key and dotted path that overrides the committed file. */
+  overrides?: Record<string, unknown>;
+}
+
+export interface PulumiRun {
+  code: number;
+  output: string;
+}
+
+interface StackFile {
+  encryptionsalt?: string;
+  config: Record<string, unknown>;
+}
+
+const PREFIX = "agent-factory:";
+
+/** The committed config with the endpoints of the running services. */
+function filledIn(options: StackOptions, previous: StackFile | null): StackFile {
+  const committed = parse(
+    readFileSync(join(options.root, options.configFile ?? "Pulumi.local.yaml"), "utf8"),
+  ) as StackFile;
+  const config = structuredClone(committed.config);
+  const section = (key: string): Record<string, unknown> => {
+    const value = (config[PREFIX + key] ?? {}) as Record<string, unknown>;
+    config[PREFIX + key] = value;
+    return value;
+  };
+  const { cloud } = options;
+  Object.assign(section("fly"), {
+    organization: "personal",
+    apiUrl: cloud.fly.url,
+    graphqlUrl: cloud.fly.graphqlUrl,
+    registryUrl: cloud.fly.registryUrl,
+  });
+  config[`${PREFIX}convex`] = { mode: "selfHosted", url: cloud.convex.url, siteUrl: cloud.convex.siteUrl };
+  config[`${PREFIX}image`] = { builder: "local" };
+  section("telegram")["apiUrl"] = cloud.telegram.url;
+  const model = section("model");
+  model["name"] = options.model.name;
+  if (options.model.baseUrl) model["baseUrl"] = options.model.baseUrl;
+  else delete model["baseUrl"];
+  for (const [key, value] of Object.entries(options.overrides ?? {})) {
+    const path = key.split(".");
+    const last = path.pop() ?? key;
+    let target = config as Record<string, unknown>;
+    path.forEach((part, index) => {
+      const name = index === 0 ? PREFIX + part : part;
+      target[name] ??= {};
+      target = target[name] as Record<string, unknown>;
+    });
+    target[path.length === 0 ? PREFIX + last : last] = value;
+  }
+  for (const key of ["telegramBotTokens", "modelKeys"]) {
+    const secret = previous?.config[PREFIX + key];
+    if (secret !== undefined) config[PREFIX + key] = secret;
+  }
+  return { ...(previous?.encryptionsalt ? { encryptionsalt: previous.encryptionsalt } : {}), config };
+}
+
+/** One stack on the embedded cloud: `up`, `destroy` and the rest, by the real engine. */
+export class LocalStack {
+  readonly #options: StackOptions;
+  readonly configFile: string;
+
+  constructor(options: StackOptions) {
+    this.#options = options;
+    this.configFile = join(options.stateDir, `Pulumi.${options.stack}.yaml`);
+  }
+
+  /** Environment of the engine: where state is kept, and the platform credentials. */
+  #environment(): { command: string; env: NodeJS.ProcessEnv } {
+    const { stateDir, cloud } = this.#options;
+    const backend = join(stateDir, "pulumi");
+    mkdirSync(backend, { recursive: true });
+    const passphraseFile = join(stateDir, "passphrase");
+    if (!existsSync(passphraseFile)) {
+      writeFileSync(passphraseFile, randomBytes(24).toString("hex"), { mode: 0o600 });
+    }
+    return pulumi({
+      PULUMI_BACKEND_URL: `file://${backend}`,
+      PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
+      FLY_API_TOKEN: readFileSync(cloud.fly.orgTokenFile, "utf8").trim(),
+      CONVEX_SELF_HOSTED_ADMIN_KEY: readFileSync(cloud.convex.adminKeyFile, "utf8").trim(),
+    });
+  }
+
+  /**
+   * Runs one Pulumi command to its end.
+   * @param onLine each line of output as it comes.
+   */
+  async run(
+    args: string[],
+    onLine: (line: string) => void = () => undefined,
+    stdin = "",
+  ): Promise<PulumiRun> {
+    const { command, env } = this.#environment();
+    const child = spawn(command, [...args, "--non-interactive"], {
+      cwd: this.#options.root,
+      env: { ...env, NO_COLOR: "1" },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    child.stdin.end(stdin);
+    const lines: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        lines.push(line);
+        onLine(line);
+      });
+    }
+    const code = await new Promise<number>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (status) => resolve(status ?? 1));
+    });
+    return { code, output: lines.join("\n") };
+  }
+
+  /** Makes the stack when it is not there, and writes its config with the current endpoints. */
+  async prepare(): Promise<void> {
+    const { stack, stateDir, botToken, model } = this.#options;
+    const previous = existsSync(this.configFile)
+      ? (parse(readFileSync(this.configFile, "utf8")) as StackFile)
+      : null;
+    mkdirSync(stateDir, { recursive: true });
+    writeFileSync(this.configFile, stringify(filledIn(this.#options, previous)));
+    const selected = await this.run(["stack", "select", stack, "--create"]);
+    if (selected.code !== 0) throw new Error(`pulumi stack select failed:\n${selected.output}`);
+    const secrets: Array<[string, string]> = [
+      ["telegramBotTokens.default", botToken],
+      ...Object.entries(model.keys).map(([name, value]): [string, string] => [`modelKeys.${name}`, value]),
+    ];
+    const present = parse(readFileSync(this.configFile, "utf8")) as StackFile;
+    for (const [path, value] of secrets) {
+      const [section = "", key = ""] = path.split(".");
+      const known = present.config[PREFIX + section] as Record<string, unknown> | undefined;
+      if (known?.[key] !== undefined) continue;
+      // The value goes by stdin: arguments can be read by other processes.
+      const set = await this.run(
+        [
+          "config",
+          "set",
+          "--stack",
+          stack,
+          "--config-file",
+          this.configFile,
+          "--secret",
+          "--path",
+          PREFIX + path,
+        ],
+        undefined,
+        value,
+      );
+      if (set.code !== 0) throw new Error(`pulumi config set ${path} failed:\n${set.output}`);
+    }
+  }
+
+  /** @param extra for example `--expect-no-changes`. */
+  async up(onLine?: (line: string) => void, extra: string[] = []): Promise<PulumiRun> {
+    return this.run(
+      [
+        "up",
+        "--stack",
+        this.#options.stack,
+        "--config-file",
+        this.configFile,
+        "--yes",
+        "--skip-preview",
+        ...extra,
+      ],
+      onLine,
+    );
+  }
+
+  async destroy(onLine?: (line: string) => void): Promise<PulumiRun> {
+    return this.run(
+      [
+        "destroy",
+        "--stack",
+        this.#options.stack,
+        "--config-file",
+        this.configFile,
+        "--yes",
+        "--skip-preview",
+      ],
+      onLine,
+    );
+  }
+
+  async outputs(): Promise<Record<string, unknown>> {
+    const result = await this.run(["stack", "output", "--json", "--stack", this.#options.stack]);
+    if (result.code !== 0) throw new Error(`pulumi stack output failed:\n${result.output}`);
+    return JSON.parse(result.output) as Record<string, unknown>;
+  }
+}
