@@ -30,7 +30,8 @@ describe("stack config", () => {
     });
     if (result.ok) throw new Error("expected problems");
     const text = result.problems.join("\n");
-    for (const key of ["colour", "fly.organization", "fly.regions", "model.name"]) expect(text).toContain(key);
+    for (const key of ["colour", "fly.organization", "fly.regions", "model.name"])
+      expect(text).toContain(key);
   });
 
   it("refuses a misspelt key inside a section", () => {
@@ -45,17 +46,20 @@ describe("stack config", () => {
     expect(at("https://api.example.com")).toBe(true);
   });
 
-  it.each(["local", "staging", "prod"])("accepts the committed Pulumi.%s.yaml, policies included", (stack) => {
-    const file = parse(readFileSync(new URL(`../Pulumi.${stack}.yaml`, import.meta.url), "utf8")) as {
-      config: Record<string, unknown>;
-    };
-    const values = Object.fromEntries(
-      Object.entries(file.config).map(([key, value]) => [key.replace("agent-factory:", ""), value]),
-    );
-    const result = parseStackConfig(values);
-    if (!result.ok) throw new Error(result.problems.join("\n"));
-    expect(() => checkRuntimeConfig(result.config)).not.toThrow();
-  });
+  it.each(["local", "staging", "prod"])(
+    "accepts the committed Pulumi.%s.yaml, policies included",
+    (stack) => {
+      const file = parse(readFileSync(new URL(`../Pulumi.${stack}.yaml`, import.meta.url), "utf8")) as {
+        config: Record<string, unknown>;
+      };
+      const values = Object.fromEntries(
+        Object.entries(file.config).map(([key, value]) => [key.replace("agent-factory:", ""), value]),
+      );
+      const result = parseStackConfig(values);
+      if (!result.ok) throw new Error(result.problems.join("\n"));
+      expect(() => checkRuntimeConfig(result.config)).not.toThrow();
+    },
+  );
 });
 
 describe("runtime config of a stack", () => {
@@ -68,13 +72,24 @@ describe("runtime config of a stack", () => {
 
   it("carries image, secrets version and model", () => {
     expect(runtimeConfigOf(config({}), deployed)).toMatchObject({
-      provider: { image: deployed.image, minSecretsVersion: 3, env: { OPENCLAW_AGENT_MODEL: "openai/gpt-5-mini" } },
+      provider: {
+        image: deployed.image,
+        minSecretsVersion: 3,
+        env: { OPENCLAW_AGENT_MODEL: "openai/gpt-5-mini" },
+      },
     });
   });
 
   it("names policy, field and rule when fields contradict each other", () => {
-    const contradicting = config({ lease: { heartbeatIntervalMs: 20_000 }, drain: { drainTimeoutMs: 89_000 } });
-    expect(() => checkRuntimeConfig(contradicting)).toThrow(/policies\.lease\.heartbeatIntervalMs: must be less than a third/);
-    expect(() => checkRuntimeConfig(contradicting)).toThrow(/policies\.drain\.drainTimeoutMs: must be at least 5000 below/);
+    const contradicting = config({
+      lease: { heartbeatIntervalMs: 20_000 },
+      drain: { drainTimeoutMs: 89_000 },
+    });
+    expect(() => checkRuntimeConfig(contradicting)).toThrow(
+      /policies\.lease\.heartbeatIntervalMs: must be less than a third/,
+    );
+    expect(() => checkRuntimeConfig(contradicting)).toThrow(
+      /policies\.drain\.drainTimeoutMs: must be at least 5000 below/,
+    );
   });
 });

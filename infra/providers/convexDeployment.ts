@@ -132,7 +132,10 @@ async function findDeployment(
   return deployments.find((deployment) => deployment.reference === inputs.reference);
 }
 
-export class ConvexDeploymentProvider implements pulumi.dynamic.ResourceProvider<DeploymentInputs, DeploymentState> {
+export class ConvexDeploymentProvider implements pulumi.dynamic.ResourceProvider<
+  DeploymentInputs,
+  DeploymentState
+> {
   async create(inputs: DeploymentInputs): Promise<pulumi.dynamic.CreateResult<DeploymentState>> {
     const project = await ensureProject(inputs);
     const deployment = await ensureDeployment(inputs, project.id);

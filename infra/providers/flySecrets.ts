@@ -10,7 +10,7 @@ export interface FlySecretsInputs {
   values: Record<string, string>;
 }
 
-interface FlySecretsState extends FlySecretsInputs {
+export interface FlySecretsState extends FlySecretsInputs {
   /** Version of the last write: machines are created only once they can see it. */
   version: number;
   /** Fly's digest of each of our secrets, to notice a change made elsewhere. */
@@ -55,7 +55,10 @@ function fingerprint(values: Record<string, string>): string {
   return crypto.createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
 }
 
-export class FlySecretsProvider implements pulumi.dynamic.ResourceProvider<FlySecretsInputs, FlySecretsState> {
+export class FlySecretsProvider implements pulumi.dynamic.ResourceProvider<
+  FlySecretsInputs,
+  FlySecretsState
+> {
   async create(inputs: FlySecretsInputs): Promise<pulumi.dynamic.CreateResult<FlySecretsState>> {
     const written = await write(inputs, inputs.values);
     return { id: inputs.appName, outs: { ...inputs, ...written } };
