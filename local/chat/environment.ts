@@ -5,9 +5,17 @@ import * as z from "zod";
 import { UsageError } from "../service/process.ts";
 
 /** Where `npm run local` says what it runs. */
-export const ENVIRONMENT_FILE = join(dirname(fileURLToPath(import.meta.url)), "..", "..", ".local", "environment.json");
+export const ENVIRONMENT_FILE = join(
+  dirname(fileURLToPath(import.meta.url)),
+  "..",
+  "..",
+  ".local",
+  "environment.json",
+);
 
-const environmentSchema = z.looseObject({ telegram: z.looseObject({ url: z.url(), botUsername: z.string().min(1) }) });
+const environmentSchema = z.looseObject({
+  telegram: z.looseObject({ url: z.url(), botUsername: z.string().min(1) }),
+});
 
 /**
  * The running environment's Telegram and bot.
@@ -25,7 +33,8 @@ export function findEnvironment(file: string): { telegramUrl: string; bot: strin
     );
   }
   const parsed = environmentSchema.safeParse(parseJson(text));
-  if (!parsed.success) throw new UsageError(`${file} is not readable. Start the environment again with: npm run local`);
+  if (!parsed.success)
+    throw new UsageError(`${file} is not readable. Start the environment again with: npm run local`);
   return { telegramUrl: parsed.data.telegram.url, bot: parsed.data.telegram.botUsername };
 }
 

@@ -20,7 +20,9 @@ async function main(): Promise<number> {
   try {
     const options = readOptions();
     const phone = openPhone({ telegramUrl: options.telegramUrl, bot: options.bot, user: options.user });
-    return process.stdin.isTTY ? await chatInTerminal(phone, options.bot) : await chatFromPipe(phone, options);
+    return process.stdin.isTTY
+      ? await chatInTerminal(phone, options.bot)
+      : await chatFromPipe(phone, options);
   } catch (error) {
     if (error instanceof UsageError || error instanceof PhoneError) {
       console.error(error.message);
@@ -42,7 +44,7 @@ async function chatInTerminal(phone: Phone, bot: string): Promise<number> {
     process.stdout.write(`\r\u001b[K${styleText("green", `@${bot}${edited}`)} ${text}\n`);
     lines.prompt(true);
   };
-  console.log(`You are talking to @${bot}. Type a message; /quit ends the chat.`);
+  console.info(`You are talking to @${bot}. Type a message; /quit ends the chat.`);
   const watching = watchBot(phone, await phone.newest(), stopped.signal, show).catch((error: unknown) => {
     if (!(error instanceof PhoneError)) throw error;
     failure = error;
@@ -74,7 +76,7 @@ async function chatFromPipe(phone: Phone, options: Options): Promise<number> {
       console.error(`No answer within ${options.timing.timeoutMs} ms to: ${text}`);
       return 1;
     }
-    for (const answer of reply.texts) console.log(answer);
+    for (const answer of reply.texts) console.info(answer);
   }
   return 0;
 }

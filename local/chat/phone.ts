@@ -60,12 +60,16 @@ export function openPhone({ telegramUrl, bot, user }: PhoneOptions): Phone {
           : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
       });
     } catch {
-      throw new PhoneError(`The local Telegram at ${telegramUrl} does not answer. Is the environment still running? Start it with: npm run local`);
+      throw new PhoneError(
+        `The local Telegram at ${telegramUrl} does not answer. Is the environment still running? Start it with: npm run local`,
+      );
     }
     const answer: unknown = await response.json().catch(() => ({}));
     if (!response.ok) {
       const reason = (answer as { error?: unknown }).error;
-      throw new PhoneError(`The local Telegram refused: ${typeof reason === "string" ? reason : response.status}`);
+      throw new PhoneError(
+        `The local Telegram refused: ${typeof reason === "string" ? reason : response.status}`,
+      );
     }
     return answer;
   };
@@ -80,7 +84,9 @@ export function openPhone({ telegramUrl, bot, user }: PhoneOptions): Phone {
       const pollMs = Math.min(Math.max(Math.round(timeoutMs), 0), LONGEST_POLL_MS);
       const query = `${chat}&after=${after}&timeoutMs=${pollMs}&kinds=message,edit,action`;
       const { entry } = waitSchema.parse(await call(`/control/wait?${query}`, pollMs + ANSWER_MS));
-      return entry === null ? undefined : { seq: entry.seq, kind: entry.kind, messageId: entry.messageId, text: describe(entry) };
+      return entry === null
+        ? undefined
+        : { seq: entry.seq, kind: entry.kind, messageId: entry.messageId, text: describe(entry) };
     },
     async newest() {
       return transcriptSchema.parse(await call(`/control/transcript?${chat}&limit=1`, ANSWER_MS)).newest;

@@ -114,7 +114,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
     "Ada's second turn remembered her first",
   );
   report.check(!remembered.includes("Lyon"), "nothing of Bruno's conversation reached Ada's");
-  await printTimelines(report, backend, phone, [
+  await printTimelines(report, backend, phone, bot.token, [
     ["Ada, first message", adaFirst],
     ["Bruno, first message", brunoFirst],
     ["Ada, second message", adaSecond],
@@ -148,7 +148,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
     environment.model.real ? third.length > 0 : third.includes("vermilion"),
     "the conversation went on, on the new image, with its memory",
   );
-  const [last] = (await timesOf(backend, ada)).slice(-1);
+  const [last] = (await timesOf(backend, bot.token, ada)).slice(-1);
   report.check(last?.image === changed["workerImage"], "the answering worker runs the new digest");
 
   report.step("What it took");
@@ -172,21 +172,21 @@ async function tellAnswer(report: Report, phone: Phone, person: Person, sent: Se
   return text;
 }
 
-async function timesOf(backend: Backend, person: Person): Promise<MessageTimes[]> {
-  return backend.run<MessageTimes[]>("factory:messageTimeline", {
-    providerUserId: String(person.id),
-    limit: 20,
-  });
+async function timesOf(backend: Backend, botToken: string, person: Person): Promise<MessageTimes[]> {
+  const [botId = ""] = botToken.split(":");
+  const conversationId = `telegram:${botId}:${person.id}`;
+  return backend.run<MessageTimes[]>("factory:messageTimeline", { conversationId, limit: 20 });
 }
 
 async function printTimelines(
   report: Report,
   backend: Backend,
   phone: Phone,
+  botToken: string,
   messages: Array<[string, Sent]>,
 ): Promise<void> {
   const attempts = await phone.webhookAttempts();
-  const rows = [...(await timesOf(backend, ada)), ...(await timesOf(backend, bruno))];
+  const rows = [...(await timesOf(backend, botToken, ada)), ...(await timesOf(backend, botToken, bruno))];
   for (const [title, sent] of messages) {
     const accepted = attempts.find((attempt) => attempt.updateId === sent.updateId && attempt.status === 202);
     // The first message of a person that the backend took at or after the phone sent it.

@@ -20,7 +20,7 @@ const entrySchema = z.object({
 });
 export type ChatEntry = z.infer<typeof entrySchema>;
 const waitSchema = z.object({ entry: entrySchema.nullable() });
-const transcriptSchema = z.object({ entries: z.array(entrySchema), last: z.number() });
+const transcriptSchema = z.object({ entries: z.array(entrySchema), newest: z.number() });
 const attemptSchema = z.object({
   updateId: z.number(),
   at: z.number(),
@@ -67,7 +67,7 @@ export class Phone {
 
   /** Sends a private message; the chat has the person's id, as on Telegram. */
   async write(person: Person, text: string): Promise<Sent> {
-    const { last } = await this.transcript(person).catch(() => ({ last: 0 }));
+    const { newest } = await this.transcript(person);
     const at = Date.now();
     const sent = sentSchema.parse(
       await this.#call("POST", "/control/messages", {
@@ -77,7 +77,7 @@ export class Phone {
         text,
       }),
     );
-    return { updateId: sent.update_id, messageId: sent.message_id, after: last, at };
+    return { updateId: sent.update_id, messageId: sent.message_id, after: newest, at };
   }
 
   /** The bot's next message after `after`, or null when none came in time. */
@@ -92,7 +92,7 @@ export class Phone {
     return null;
   }
 
-  async transcript(person: Person): Promise<{ entries: ChatEntry[]; last: number }> {
+  async transcript(person: Person): Promise<{ entries: ChatEntry[]; newest: number }> {
     return transcriptSchema.parse(
       await this.#call("GET", `/control/transcript?bot=${this.#bot}&chatId=${person.id}`),
     );

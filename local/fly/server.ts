@@ -105,7 +105,7 @@ export async function startFly(given: Partial<FlyOptions> & Pick<FlyOptions, "st
       if (record.destroyedAtMs === null) engine.destroy(record, true);
     }
     for (const record of store.listOfApp(app)) {
-      await engine.settled(record.id);
+      await engine.destroyed(record.id);
       await folders.remove(record.id);
     }
     for (const volume of volumes.list(app)) await volumes.removeFolder(volume.id);

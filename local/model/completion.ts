@@ -25,7 +25,8 @@ const SHORTEST_CHUNK_CHARS = 12;
 
 /** A plausible count: four characters to the token. */
 export function countUsage(promptChars: number, answer: Answer): Usage {
-  const answerChars = answer.kind === "text" ? answer.text.length : answer.call.name.length + answer.call.arguments.length;
+  const answerChars =
+    answer.kind === "text" ? answer.text.length : answer.call.name.length + answer.call.arguments.length;
   const prompt_tokens = Math.ceil(promptChars / CHARS_PER_TOKEN);
   const completion_tokens = Math.max(1, Math.ceil(answerChars / CHARS_PER_TOKEN));
   return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };

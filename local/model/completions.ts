@@ -4,7 +4,14 @@ import { createHash, randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
-import { type Answer, type AnswerIdentity, completion, completionChunks, countUsage, errorBody } from "./completion.ts";
+import {
+  type Answer,
+  type AnswerIdentity,
+  completion,
+  completionChunks,
+  countUsage,
+  errorBody,
+} from "./completion.ts";
 import { readConversation } from "./conversation.ts";
 import { parseDirectives } from "./directives.ts";
 import type { Journal } from "./journal.ts";
@@ -90,10 +97,12 @@ function respond(
   switch (outcome.kind) {
     case "fail":
       finish(`fail ${outcome.status}`);
-      return Response.json(errorBody(outcome.status, `scripted failure ${outcome.status}`), { status: outcome.status });
+      return Response.json(errorBody(outcome.status, `scripted failure ${outcome.status}`), {
+        status: outcome.status,
+      });
     case "garbage":
       finish("garbage");
-      return new Response("data: {\"id\": 1, \"choices\": <not json>\n\ndata: ]]]\n\n", {
+      return new Response('data: {"id": 1, "choices": <not json>\n\ndata: ]]]\n\n', {
         headers: { "content-type": request.stream ? "text/event-stream" : "application/json" },
       });
     case "dieAfterHalf":
@@ -165,7 +174,9 @@ function streamResponse(source: AsyncGenerator<string>): Response {
       await source.return(undefined);
     },
   });
-  return new Response(stream, { headers: { "content-type": "text/event-stream", "cache-control": "no-cache" } });
+  return new Response(stream, {
+    headers: { "content-type": "text/event-stream", "cache-control": "no-cache" },
+  });
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -65,7 +65,9 @@ function parseEnding(word: string, rest: string): Ending | undefined {
     case "say":
       return rest === "" ? undefined : { kind: "say", text: rest };
     case "long":
-      return /^\d+$/.test(rest) ? { kind: "long", chars: Math.min(Number(rest), LONG_LIMIT_CHARS) } : undefined;
+      return /^\d+$/.test(rest)
+        ? { kind: "long", chars: Math.min(Number(rest), LONG_LIMIT_CHARS) }
+        : undefined;
     case "echo-system":
       return rest === "" ? undefined : { kind: "echoSystem", needle: rest };
     case "fail":

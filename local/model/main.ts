@@ -52,6 +52,7 @@ function readKey(file: string): string {
 
 function parseMs(flag: string, value: string | undefined): number {
   const ms = Number(value ?? "0");
-  if (!Number.isFinite(ms) || ms < 0) throw new UsageError(`${flag} must be a number of milliseconds, got '${value}'.`);
+  if (!Number.isFinite(ms) || ms < 0)
+    throw new UsageError(`${flag} must be a number of milliseconds, got '${value}'.`);
   return ms;
 }

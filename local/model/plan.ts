@@ -52,7 +52,10 @@ function planEnding(directives: Directives, conversation: Conversation): Outcome
   const { ending } = directives;
   switch (ending.kind) {
     case "default":
-      return { kind: "text", text: describeResults(directives, conversation) ?? describeConversation(conversation) };
+      return {
+        kind: "text",
+        text: describeResults(directives, conversation) ?? describeConversation(conversation),
+      };
     case "say":
       return { kind: "text", text: ending.text };
     case "long":

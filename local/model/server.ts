@@ -1,8 +1,8 @@
 import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { createHash, timingSafeEqual } from "node:crypto";
 import { resolve } from "node:path";
+import { limitBody } from "../service/limitBody.ts";
 import { listenOnLoopback } from "../service/listen.ts";
 import type { RunningService } from "../service/process.ts";
 import { openStore } from "../service/store.ts";
@@ -22,8 +22,8 @@ export interface ModelOptions {
   latency?: Partial<Latency>;
   /** Names that GET /v1/models lists; requests may name any model. */
   models?: readonly string[];
-  now?(): number;
-  log?(line: string): void;
+  now?: () => number;
+  log?: (line: string) => void;
 }
 
 /** Far above any context window; a request beyond it is a mistake. */
@@ -42,8 +42,9 @@ export async function startModel(options: ModelOptions): Promise<RunningService>
   const log = options.log ?? ((line: string) => console.error(`model: ${line}`));
 
   const app = new Hono<{ Bindings: HttpBindings }>();
-  const tooLarge = (): Response => Response.json(errorBody(413, "the request is larger than 32 MiB"), { status: 413 });
-  app.use("/*", bodyLimit({ maxSize: BODY_LIMIT_BYTES, onError: tooLarge }));
+  const tooLarge = (): Response =>
+    Response.json(errorBody(413, "the request is larger than 32 MiB"), { status: 413 });
+  app.use("/*", limitBody(BODY_LIMIT_BYTES, tooLarge));
   app.use("/v1/*", async (c, next) => {
     const key = bearer(c.req.header("authorization"));
     if (key === "" || (options.apiKey !== undefined && !sameKey(key, options.apiKey))) {
@@ -54,7 +55,12 @@ export async function startModel(options: ModelOptions): Promise<RunningService>
   app.get("/v1/models", (c) =>
     c.json({
       object: "list",
-      data: (options.models ?? DEFAULT_MODELS).map((id) => ({ id, object: "model", created: 0, owned_by: "local" })),
+      data: (options.models ?? DEFAULT_MODELS).map((id) => ({
+        id,
+        object: "model",
+        created: 0,
+        owned_by: "local",
+      })),
     }),
   );
   app.post("/v1/chat/completions", (c) => completeChat(context, c, bearer(c.req.header("authorization"))));
@@ -66,7 +72,10 @@ export async function startModel(options: ModelOptions): Promise<RunningService>
   });
 
   try {
-    const server = await listenOnLoopback((request, bindings) => app.fetch(request, bindings), options.port ?? 0);
+    const server = await listenOnLoopback(
+      (request, bindings) => app.fetch(request, bindings),
+      options.port ?? 0,
+    );
     return {
       url: server.url,
       close: async () => {

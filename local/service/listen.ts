@@ -50,10 +50,14 @@ export async function listenOnLoopback(
 
 function describePortError(error: NodeJS.ErrnoException, port: number): Error {
   if (error.code === "EADDRINUSE") {
-    return new PortError(`Port ${port} of 127.0.0.1 is already in use. Choose another with --port <n>, or --port 0 for any free one.`);
+    return new PortError(
+      `Port ${port} of 127.0.0.1 is already in use. Choose another with --port <n>, or --port 0 for any free one.`,
+    );
   }
   if (error.code === "EACCES") {
-    return new PortError(`Port ${port} of 127.0.0.1 may not be opened by this user. Choose one above 1023 with --port <n>.`);
+    return new PortError(
+      `Port ${port} of 127.0.0.1 may not be opened by this user. Choose one above 1023 with --port <n>.`,
+    );
   }
   return error;
 }

@@ -22,7 +22,9 @@ export async function runService(name: string, start: () => Promise<RunningServi
     service = await start();
   } catch (error) {
     const expected = error instanceof UsageError || (error instanceof Error && error.name === "PortError");
-    console.error(`${name}: ${error instanceof Error ? (expected ? error.message : error.stack) : String(error)}`);
+    console.error(
+      `${name}: ${error instanceof Error ? (expected ? error.message : error.stack) : String(error)}`,
+    );
     process.exit(1);
   }
 

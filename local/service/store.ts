@@ -5,6 +5,8 @@ import { UsageError } from "./process.ts";
 
 /** A thin, typed view of one SQLite file. Statements are prepared once. */
 export interface Store {
+  // The row's type is the caller's word: it names the columns that its own SQL selects.
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see above
   get<Row>(sql: string, ...values: SQLInputValue[]): Row | undefined;
   all<Row>(sql: string, ...values: SQLInputValue[]): Row[];
   /** Returns the number of changed rows. */
@@ -32,7 +34,9 @@ export function openStore(folder: string, fileName: string, schema: string): Sto
   } catch (error) {
     database.close();
     if (String(error).includes("database is locked")) {
-      throw new UsageError(`Another server is using ${folder}. Stop it, or choose another folder with --state <dir>.`);
+      throw new UsageError(
+        `Another server is using ${folder}. Stop it, or choose another folder with --state <dir>.`,
+      );
     }
     throw error;
   }
@@ -49,6 +53,7 @@ export function openStore(folder: string, fileName: string, schema: string): Sto
 
   return {
     // The casts are the database's edge: each caller names the columns that its own SQL selects.
+    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- see Store
     get: <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).get(...values) as Row | undefined,
     all: <Row>(sql: string, ...values: SQLInputValue[]) => prepare(sql).all(...values) as Row[],
     run: (sql, ...values) => Number(prepare(sql).run(...values).changes),

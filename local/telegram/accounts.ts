@@ -76,7 +76,10 @@ export function requireBot(core: Core, name: string): Bot {
   const row = /^\d+$/.test(name)
     ? core.store.get<BotRow>("SELECT * FROM bots WHERE id = ?", Number(name))
     : core.store.get<BotRow>("SELECT * FROM bots WHERE username = ?", name.replace(/^@/, ""));
-  if (!row) throw badRequest(`bot '${name}' is not registered; register it with POST /control/bots {token, username}`);
+  if (!row)
+    throw badRequest(
+      `bot '${name}' is not registered; register it with POST /control/bots {token, username}`,
+    );
   return toBot(row);
 }
 
@@ -130,7 +133,9 @@ export function setDialogStatus(core: Core, botId: number, chatId: number, statu
 /** The chat a bot wants to write to, or Telegram's reason why it may not. */
 export function requireWritableChat(core: Core, bot: Bot, chatId: string): Chat {
   if (chatId === "") throw badRequest("chat_id is empty");
-  const chat = chatId.startsWith("@") ? findChatByUsername(core, chatId.slice(1)) : findChat(core, Number(chatId));
+  const chat = chatId.startsWith("@")
+    ? findChatByUsername(core, chatId.slice(1))
+    : findChat(core, Number(chatId));
   const status = chat && dialogStatus(core, bot.id, chat.id);
   if (!chat) {
     if (findUser(core, Number(chatId))) throw forbidden("bot can't initiate conversation with a user");
@@ -144,7 +149,9 @@ export function requireWritableChat(core: Core, bot: Bot, chatId: string): Chat 
   if (status === "kicked" || status === "left") {
     if (chat.type === "private") throw forbidden("bot was blocked by the user");
     const place = chat.type === "group" ? "group chat" : `${chat.type} chat`;
-    throw forbidden(status === "kicked" ? `bot was kicked from the ${place}` : `bot is not a member of the ${place}`);
+    throw forbidden(
+      status === "kicked" ? `bot was kicked from the ${place}` : `bot is not a member of the ${place}`,
+    );
   }
   return chat;
 }

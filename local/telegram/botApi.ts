@@ -1,10 +1,10 @@
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { limitBody } from "../service/limitBody.ts";
 import { authenticate, type Bot } from "./accounts.ts";
 import { ApiError, methodNotFound } from "./errors.ts";
 import type { FaultRule, Faults } from "./faults.ts";
@@ -24,7 +24,10 @@ const NOT_FOUND = new ApiError(404, "Not Found");
 /** `/bot<token>/<method>` and `/file/bot<token>/<path>`. */
 export function botApiRoutes(context: CallContext, faults: Faults): Hono<{ Bindings: HttpBindings }> {
   const routes = new Hono<{ Bindings: HttpBindings }>();
-  routes.use("/*", bodyLimit({ maxSize: BODY_LIMIT_BYTES, onError: () => errorResponse(TOO_LARGE) }));
+  routes.use(
+    "/*",
+    limitBody(BODY_LIMIT_BYTES, () => errorResponse(TOO_LARGE)),
+  );
 
   routes.get("/file/:bot{bot[^/]+}/:path{.+}", (c) => {
     try {
@@ -97,7 +100,9 @@ async function applyFault(fault: FaultRule, act: () => Promise<Response>, socket
   switch (fault.kind) {
     case "status":
       return fault.body === undefined
-        ? errorResponse(new ApiError(fault.status, fault.description ?? describeStatus(fault.status), fault.retryAfter))
+        ? errorResponse(
+            new ApiError(fault.status, fault.description ?? describeStatus(fault.status), fault.retryAfter),
+          )
         : new Response(fault.body, { status: fault.status });
     case "slow":
       await sleep(fault.ms);
@@ -117,10 +122,7 @@ async function applyFault(fault: FaultRule, act: () => Promise<Response>, socket
 
 /** Waits until the caller gives up, but no longer than `ms`. */
 async function holdThenCut(socket: Socket, ms: number): Promise<Response> {
-  await Promise.race([
-    once(socket, "close"),
-    sleep(ms, undefined, { ref: false }),
-  ]);
+  await Promise.race([once(socket, "close"), sleep(ms, undefined, { ref: false })]);
   return cut(socket);
 }
 
@@ -135,7 +137,9 @@ function describeStatus(status: number): string {
 
 function describeFailure(context: CallContext, error: unknown): Response {
   if (error instanceof ApiError) return errorResponse(error);
-  context.core.log(`a call failed inside of this server: ${error instanceof Error ? error.stack : String(error)}`);
+  context.core.log(
+    `a call failed inside of this server: ${error instanceof Error ? error.stack : String(error)}`,
+  );
   return errorResponse(new ApiError(500, "Internal Server Error"));
 }
 

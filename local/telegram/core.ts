@@ -1,4 +1,4 @@
-import { EventEmitter, once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import type { Store } from "../service/store.ts";
 
 /** What every part of the server works with. */

@@ -1,8 +1,13 @@
 import { expect, test } from "vitest";
-import { eventually, PERSON, startWebhook, startWorld, type World } from "./testWorld.ts";
+import { eventually, PERSON, startWebhook, startWorld, type World } from "./testing/world.ts";
+import type { Json } from "../service/testing/json.ts";
 
-const info = async (world: World): Promise<any> => (await world.bot("getWebhookInfo")).result;
-const settled = (world: World): Promise<any> => eventually(() => info(world), (found) => found.pending_update_count === 0);
+const info = async (world: World): Promise<Json> => (await world.bot("getWebhookInfo")).result;
+const settled = (world: World): Promise<Json> =>
+  eventually(
+    () => info(world),
+    (found) => found.pending_update_count === 0,
+  );
 
 const person = (id: number): object => ({ bot: "test_bot", chatId: id, from: { id, first_name: `P${id}` } });
 
@@ -15,7 +20,10 @@ test("an update arrives once, as JSON, with the secret in its header", async () 
   await settled(world);
   expect(webhook.received).toHaveLength(1);
   const [{ headers, update }] = webhook.received as [(typeof webhook.received)[0]];
-  expect(headers).toMatchObject({ "x-telegram-bot-api-secret-token": "s3cret_-", "content-type": "application/json" });
+  expect(headers).toMatchObject({
+    "x-telegram-bot-api-secret-token": "s3cret_-",
+    "content-type": "application/json",
+  });
   expect(update).toMatchObject({ update_id, message: { text: "hello" } });
 });
 
@@ -50,7 +58,9 @@ test("a failing update is sent again until it is accepted, and holds back only i
   expect(texts.filter((text) => text !== "other")).toEqual(["poison", "poison", "poison", "poison", "after"]);
   expect(texts.indexOf("other")).toBeLessThan(texts.indexOf("after"));
   const { attempts } = await world.control("webhook?bot=test_bot");
-  expect(attempts.map((attempt: any) => attempt.status).filter((status: number) => status === 500)).toHaveLength(3);
+  expect(
+    attempts.map((attempt: Json) => attempt.status).filter((status: number) => status === 500),
+  ).toHaveLength(3);
 });
 
 test("the last error is kept, and Telegram's wording says what went wrong", async () => {
@@ -59,15 +69,34 @@ test("the last error is kept, and Telegram's wording says what went wrong", asyn
   await world.bot("setWebhook", { url: webhook.url });
   await world.say("x");
   await webhook.count(2);
-  const failed = await eventually(() => info(world), (found) => found.last_error_message !== undefined);
+  const failed = await eventually(
+    () => info(world),
+    (found) => found.last_error_message !== undefined,
+  );
   expect(failed).toMatchObject({
     pending_update_count: 1,
     last_error_message: "Wrong response from the webhook: 403 Forbidden",
     last_error_date: expect.any(Number),
   });
-  await world.bot("setWebhook", { url: "http://127.0.0.1:9/nobody" });
-  const refused = await eventually(() => info(world), (found) => found.last_error_message === "Connection refused");
-  expect(refused).toMatchObject({ url: "http://127.0.0.1:9/nobody", last_error_message: "Connection refused" });
+});
+
+test("a new address gets the pending updates at once, and nobody there is a refused connection", async () => {
+  const world = await startWorld({ timeScale: 0.001 });
+  const gone = await startWebhook(() => ({ status: 500 }));
+  await world.bot("setWebhook", { url: gone.url });
+  await world.say("x");
+  await gone.count(2);
+  await gone.close();
+  await world.bot("setWebhook", { url: gone.url, max_connections: 7 });
+  const refused = await eventually(
+    () => info(world),
+    (found) => found.last_error_message === "Connection refused",
+  );
+  expect(refused).toMatchObject({ last_error_message: "Connection refused", max_connections: 7 });
+  const working = await startWebhook();
+  await world.bot("setWebhook", { url: working.url });
+  await settled(world);
+  expect(working.received).toHaveLength(1);
 });
 
 test("a silent webhook counts as failed after its time", async () => {
@@ -75,7 +104,10 @@ test("a silent webhook counts as failed after its time", async () => {
   const webhook = await startWebhook(() => ({ status: 200, delayMs: 3_000 }));
   await world.bot("setWebhook", { url: webhook.url });
   await world.say("x");
-  const failed = await eventually(() => info(world), (found) => found.last_error_message !== undefined);
+  const failed = await eventually(
+    () => info(world),
+    (found) => found.last_error_message !== undefined,
+  );
   expect(failed.last_error_message).toBe("Read timeout expired");
 });
 
@@ -87,7 +119,7 @@ test("Retry-After is obeyed, scaled like every wait", async () => {
   await world.bot("setWebhook", { url: webhook.url });
   await world.say("x");
   await webhook.count(2);
-  const [first, second] = webhook.received as [any, any];
+  const [first, second] = webhook.received as [Json, Json];
   expect(second.at - first.at).toBeGreaterThanOrEqual(290);
 });
 
@@ -96,13 +128,16 @@ test("chats are served side by side up to max_connections, each in order", async
   const webhook = await startWebhook(() => ({ status: 200, delayMs: 30 }));
   await world.bot("setWebhook", { url: webhook.url, max_connections: 3 });
   for (let round = 0; round < 3; round++) {
-    for (let id = 1; id <= 5; id++) await world.control("messages", { ...person(id), text: `${id}:${round}` });
+    for (let id = 1; id <= 5; id++)
+      await world.control("messages", { ...person(id), text: `${id}:${round}` });
   }
   await settled(world);
   expect(webhook.mostAtOnce()).toBe(3);
   const texts = webhook.received.map(({ update }) => update.message.text as string);
   for (let id = 1; id <= 5; id++) {
-    expect(texts.filter((text) => text.startsWith(`${id}:`))).toEqual([0, 1, 2].map((round) => `${id}:${round}`));
+    expect(texts.filter((text) => text.startsWith(`${id}:`))).toEqual(
+      [0, 1, 2].map((round) => `${id}:${round}`),
+    );
   }
 });
 
@@ -164,7 +199,10 @@ test.each([
 ])("setWebhook refuses %j and keeps what was set", async (settings, problem) => {
   const world = await startWorld();
   await world.bot("setWebhook", { url: "http://127.0.0.1:9/kept" });
-  expect(await world.bot("setWebhook", settings)).toMatchObject({ status: 400, description: expect.stringMatching(problem) });
+  expect(await world.bot("setWebhook", settings)).toMatchObject({
+    status: 400,
+    description: expect.stringMatching(problem),
+  });
   expect((await info(world)).url).toBe("http://127.0.0.1:9/kept");
 });
 
@@ -179,7 +217,10 @@ test("a webhook that answers 410 for more than 23 hours is closed", async () => 
   // Two chats, so that both have their immediate second attempt.
   await world.control("messages", { ...person(1), text: "a" });
   await world.control("messages", { ...person(2), text: "b" });
-  const closed = await eventually(() => info(world), (found) => found.url === "");
+  const closed = await eventually(
+    () => info(world),
+    (found) => found.url === "",
+  );
   expect(closed.url).toBe("");
 });
 
@@ -191,13 +232,13 @@ test("copies of an update go out at the same time, each with the secret, and are
   await settled(world);
   const copies = { bot: "test_bot", update_id, copies: 20, concurrency: 10 };
   const { results } = await world.control("duplicate", copies);
-  expect(results.map((result: any) => result.status)).toEqual(Array.from({ length: 20 }, () => 200));
+  expect(results.map((result: Json) => result.status)).toEqual(Array.from({ length: 20 }, () => 200));
   expect(webhook.received).toHaveLength(21);
   expect(webhook.mostAtOnce()).toBe(10);
   expect(new Set(webhook.received.map(({ update }) => update.update_id))).toEqual(new Set([update_id]));
   expect(webhook.received.at(-1)?.headers["x-telegram-bot-api-secret-token"]).toBe("abc");
   const { attempts } = await world.control("webhook?bot=test_bot");
-  expect(attempts.filter((attempt: any) => attempt.copy)).toHaveLength(20);
+  expect(attempts.filter((attempt: Json) => attempt.copy)).toHaveLength(20);
 });
 
 test("two bots have their own webhooks, updates and transcripts", async () => {

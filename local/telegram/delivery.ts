@@ -4,14 +4,7 @@ import type { Core } from "./core.ts";
 import { createDeliveryQueue } from "./deliveryQueue.ts";
 import { paramsFrom, type Params } from "./params.ts";
 import { decideRedelivery, updateLifeMs } from "./redelivery.ts";
-import {
-  expireBefore,
-  findUpdate,
-  pendingUpdates,
-  postponeUpdate,
-  settleUpdate,
-  type StoredUpdate,
-} from "./updates.ts";
+import { expireBefore, findUpdate, pendingUpdates, settleUpdate, type StoredUpdate } from "./updates.ts";
 import { postUpdate, type PostOutcome } from "./webhookPost.ts";
 import { findWebhook, recordGone, recordWebhookError, removeWebhook, type Webhook } from "./webhooks.ts";
 
@@ -48,11 +41,15 @@ export function startDelivery(core: Core, options: DeliveryOptions): Delivery {
   const start = (botId: number): void => {
     const webhook = findWebhook(core, botId);
     if (!webhook) return;
-    const lane = startLane(core, options, requireBot(core, String(botId)), webhook, () => lanes.delete(botId));
+    const lane = startLane(core, options, requireBot(core, String(botId)), webhook, () =>
+      lanes.delete(botId),
+    );
     lanes.set(botId, lane);
     lane.wake();
   };
-  for (const { bot_id } of core.store.all<{ bot_id: number }>("SELECT bot_id FROM webhooks WHERE url <> ''")) {
+  for (const { bot_id } of core.store.all<{ bot_id: number }>(
+    "SELECT bot_id FROM webhooks WHERE url <> ''",
+  )) {
     start(bot_id);
   }
   return {
@@ -78,6 +75,8 @@ function startLane(
   closed: () => void,
 ): { wake(): void; stop(): void } {
   const queue = createDeliveryQueue();
+  // In memory, as Telegram's are: after a restart or a new setWebhook every pending update goes out at once.
+  const failures = new Map<number, number>();
   const stopped = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   let loadedUpTo = 0;
@@ -88,7 +87,7 @@ function startLane(
     for (;;) {
       const page = pendingUpdates(core, bot.id, loadedUpTo, PAGE);
       for (const update of page) {
-        queue.add(update.queueKey, update.updateId, update.retryAt);
+        queue.add(update.queueKey, update.updateId);
         loadedUpTo = update.updateId;
       }
       if (page.length < PAGE) return;
@@ -130,6 +129,7 @@ function startLane(
   const settle = (update: StoredUpdate, outcome: PostOutcome): void => {
     if (outcome.kind === "accepted") {
       recordGone(core, bot.id, false);
+      failures.delete(update.updateId);
       settleUpdate(core, bot.id, update.updateId, "delivered");
       queue.done(update.queueKey);
       performAnswer(outcome.answer);
@@ -137,8 +137,10 @@ function startLane(
     }
     recordWebhookError(core, bot.id, outcome.error);
     const goneForMs = recordGone(core, bot.id, outcome.status === 410);
+    const failed = failures.get(update.updateId) ?? 0;
+    failures.delete(update.updateId);
     const decision = decideRedelivery({
-      failures: update.failures,
+      failures: failed,
       retryAfterSeconds: outcome.retryAfterSeconds,
       createdAt: update.createdAt,
       now: core.now(),
@@ -146,7 +148,7 @@ function startLane(
       timeScale: options.timeScale,
     });
     if (decision.kind === "retry") {
-      postponeUpdate(core, bot.id, update.updateId, decision.at);
+      failures.set(update.updateId, failed + 1);
       queue.retry(update.queueKey, decision.at);
     } else {
       core.log(`update ${update.updateId} of @${bot.username} was dropped: undelivered for 24 hours`);
@@ -167,7 +169,9 @@ function startLane(
     if (IGNORED_ANSWER_METHODS.has(method.toLowerCase()) || method.toLowerCase().startsWith("get")) return;
     options
       .perform(bot, method, paramsFrom(Object.entries(answer)))
-      .catch((error: unknown) => core.log(`${method}, asked for in a webhook's answer, was refused: ${String(error)}`));
+      .catch((error: unknown) =>
+        core.log(`${method}, asked for in a webhook's answer, was refused: ${String(error)}`),
+      );
   };
 
   const stop = (): void => {

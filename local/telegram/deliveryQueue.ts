@@ -1,12 +1,12 @@
 /** Which update goes next. Pure: it knows no clock, network or database. */
 export interface DeliveryQueue {
-  /** Adds an update behind the others of its key, not to be sent before `readyAt` (ms). */
-  add(key: string, updateId: number, readyAt: number): void;
+  /** Adds an update behind the others of its key. */
+  add(key: string, updateId: number): void;
   /** The next update that may be sent now; its key stays taken until `done` or `retry`. */
   take(now: number): { key: string; updateId: number } | undefined;
   /** The key's first update is settled: the next one of that key may go. */
   done(key: string): void;
-  /** The key's first update failed and holds its key back until `at`. */
+  /** The key's first update failed and holds its key back until `at` (ms). */
   retry(key: string, at: number): void;
   /** When the earliest waiting key becomes ready; undefined when none waits. */
   nextReadyAt(): number | undefined;
@@ -28,15 +28,14 @@ export function createDeliveryQueue(): DeliveryQueue {
   };
 
   return {
-    add(key, updateId, readyAt) {
+    add(key, updateId) {
       const existing = lines.get(key);
       if (existing) {
         existing.push(updateId);
         return;
       }
       lines.set(key, [updateId]);
-      if (readyAt > 0) waiting.set(key, readyAt);
-      else ready.push(key);
+      ready.push(key);
     },
     take(now) {
       for (const [key, at] of waiting) {

@@ -1,9 +1,12 @@
 import { expect, test } from "vitest";
-import { startWorld, TOKEN, type World } from "./testWorld.ts";
+import { startWorld, TOKEN, type World } from "./testing/world.ts";
+import type { Json } from "../service/testing/json.ts";
 
 const send = { chat_id: 77, text: "x" };
 const sentCount = async (world: World): Promise<number> =>
-  (await world.control("transcript?bot=test_bot&chatId=77")).entries.filter((entry: any) => entry.direction === "out").length;
+  (await world.control("transcript?bot=test_bot&chatId=77")).entries.filter(
+    (entry: Json) => entry.direction === "out",
+  ).length;
 
 async function worldWith(rule: object): Promise<World> {
   const world = await startWorld();
@@ -14,13 +17,22 @@ async function worldWith(rule: object): Promise<World> {
 
 /** A call whose answer may never come. */
 const callOrFail = (world: World, timeoutMs: number): Promise<string> =>
-  fetch(`${world.url}/bot${TOKEN}/sendMessage?chat_id=77&text=x`, { signal: AbortSignal.timeout(timeoutMs) }).then(
+  fetch(`${world.url}/bot${TOKEN}/sendMessage?chat_id=77&text=x`, {
+    signal: AbortSignal.timeout(timeoutMs),
+  }).then(
     (response) => `answered ${response.status}`,
     (error: Error) => (error.name === "TimeoutError" ? "no answer" : "cut"),
   );
 
 test("a status is answered without acting, as often as the rule says, from the nth call on", async () => {
-  const world = await worldWith({ kind: "status", status: 429, retryAfter: 3, method: "sendMessage", nth: 2, times: 2 });
+  const world = await worldWith({
+    kind: "status",
+    status: 429,
+    retryAfter: 3,
+    method: "sendMessage",
+    nth: 2,
+    times: 2,
+  });
   const statuses = [];
   for (let call = 0; call < 5; call++) statuses.push((await world.bot("sendMessage", send)).status);
   expect(statuses).toEqual([200, 429, 429, 200, 200]);
@@ -60,7 +72,13 @@ test("a slow call is answered, later", async () => {
 
 test("a rule hits only its own bot, method and chat", async () => {
   const world = await worldWith({ kind: "status", status: 500, bot: "other_bot", times: null });
-  await world.control("faults", { kind: "status", status: 500, method: "sendmessage", chatId: 78, times: null });
+  await world.control("faults", {
+    kind: "status",
+    status: 500,
+    method: "sendmessage",
+    chatId: 78,
+    times: null,
+  });
   expect((await world.bot("sendMessage", send)).ok).toBe(true);
   expect((await world.bot("sendMessage", { ...send, chat_id: 78 })).status).toBe(500);
   expect((await world.bot("sendChatAction", { chat_id: 78, action: "typing" })).status).toBe(400);

@@ -85,7 +85,8 @@ export function createFaults(): Faults {
 
 function matches(rule: FaultRule, target: FaultTarget): boolean {
   const bot = rule.bot?.replace(/^@/, "").toLowerCase();
-  if (bot !== undefined && bot !== target.username.toLowerCase() && bot !== String(target.botId)) return false;
+  if (bot !== undefined && bot !== target.username.toLowerCase() && bot !== String(target.botId))
+    return false;
   if (rule.method !== undefined && rule.method.toLowerCase() !== target.method.toLowerCase()) return false;
   return rule.chatId === undefined || rule.chatId === target.chatId;
 }

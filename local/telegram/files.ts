@@ -39,16 +39,27 @@ interface FileRow {
 }
 
 /** Keeps a file for a bot. */
-export function storeFile(core: Core, botId: number, kind: MediaKind, file: Upload, details: FileDetails): FileObject {
+export function storeFile(
+  core: Core,
+  botId: number,
+  kind: MediaKind,
+  file: Upload,
+  details: FileDetails,
+): FileObject {
   const fileId = randomBytes(36).toString("base64url");
   const uniqueId = randomBytes(9).toString("base64url");
-  const count = core.store.get<{ n: number }>("SELECT count(*) AS n FROM files WHERE bot_id = ?", botId)?.n ?? 0;
-  const extension = /\.[A-Za-z0-9]{1,8}$/.exec(file.name)?.[0] ?? (kind === "photo" ? ".jpg" : kind === "voice" ? ".oga" : "");
+  const count =
+    core.store.get<{ n: number }>("SELECT count(*) AS n FROM files WHERE bot_id = ?", botId)?.n ?? 0;
+  const extension =
+    /\.[A-Za-z0-9]{1,8}$/.exec(file.name)?.[0] ??
+    (kind === "photo" ? ".jpg" : kind === "voice" ? ".oga" : "");
   const object: FileObject = {
     file_id: fileId,
     file_unique_id: uniqueId,
     file_size: details.size ?? file.bytes.byteLength,
-    ...(kind === "photo" || kind === "video" ? { width: details.width ?? 1280, height: details.height ?? 960 } : {}),
+    ...(kind === "photo" || kind === "video"
+      ? { width: details.width ?? 1280, height: details.height ?? 960 }
+      : {}),
     ...(kind === "audio" || kind === "voice" || kind === "video" ? { duration: details.duration ?? 1 } : {}),
     ...(kind === "photo" ? {} : { mime_type: file.mime || "application/octet-stream" }),
     ...(kind === "photo" || kind === "voice" ? {} : { file_name: file.name }),
@@ -111,7 +122,9 @@ export function reuseFile(core: Core, botId: number, fileId: string): FileObject
 export function readFileAt(core: Core, botId: number, path: string): ReadableStream<Uint8Array> | undefined {
   const row = core.store.get<FileRow>("SELECT * FROM files WHERE bot_id = ? AND path = ?", botId, path);
   if (!row) return undefined;
-  return Readable.toWeb(createReadStream(join(core.filesFolder, row.unique_id))) as ReadableStream<Uint8Array>;
+  return Readable.toWeb(
+    createReadStream(join(core.filesFolder, row.unique_id)),
+  ) as ReadableStream<Uint8Array>;
 }
 
 function findFile(core: Core, botId: number, fileId: string): FileRow | undefined {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { createFloodControl, TELEGRAM_FLOOD_LIMITS } from "./flood.ts";
-import { startWorld } from "./testWorld.ts";
+import { startWorld } from "./testing/world.ts";
 
 const refusal = (act: () => void): number | undefined => {
   try {
@@ -38,7 +38,11 @@ test("a message too fast is answered 429 with how long to wait, and is not sent"
   const message = { chat_id: 77, text: "x" };
   expect((await world.bot("sendMessage", message)).ok).toBe(true);
   const refused = await world.bot("sendMessage", message);
-  expect(refused).toMatchObject({ status: 429, description: "Too Many Requests: retry after 1", parameters: { retry_after: 1 } });
+  expect(refused).toMatchObject({
+    status: 429,
+    description: "Too Many Requests: retry after 1",
+    parameters: { retry_after: 1 },
+  });
   now += 1_000;
   expect((await world.bot("sendMessage", message)).result.message_id).toBe(3);
 });

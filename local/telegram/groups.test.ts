@@ -1,19 +1,33 @@
 import { expect, test } from "vitest";
-import { PERSON, startWorld, TOKEN, type World } from "./testWorld.ts";
+import { PERSON, startWorld, TOKEN, type World } from "./testing/world.ts";
+import type { Json } from "../service/testing/json.ts";
 
-const write = (world: World, chatId: number, text: string, extra: object = {}): Promise<any> =>
+const write = (world: World, chatId: number, text: string, extra: object = {}): Promise<Json> =>
   world.control("messages", { bot: "test_bot", chatId, from: PERSON, text, ...extra });
 
 test("a group is answered in the group, a topic in its topic", async () => {
   const world = await startWorld();
-  const { chat, topics } = await world.control("chats", { bot: "test_bot", type: "supergroup", title: "Team", topics: ["News", "Help"] });
+  const { chat, topics } = await world.control("chats", {
+    bot: "test_bot",
+    type: "supergroup",
+    title: "Team",
+    topics: ["News", "Help"],
+  });
   expect(chat).toMatchObject({ type: "supergroup", is_forum: true });
   const thread = topics[1].message_thread_id;
   await write(world, chat.id, "hello", { message_thread_id: thread });
   const { result } = await world.bot("getUpdates");
-  expect(result[0].message).toMatchObject({ chat: { id: chat.id }, message_thread_id: thread, is_topic_message: true });
+  expect(result[0].message).toMatchObject({
+    chat: { id: chat.id },
+    message_thread_id: thread,
+    is_topic_message: true,
+  });
   const answer = await world.bot("sendMessage", { chat_id: chat.id, text: "hi", message_thread_id: thread });
-  expect(answer.result).toMatchObject({ chat: { id: chat.id }, message_thread_id: thread, is_topic_message: true });
+  expect(answer.result).toMatchObject({
+    chat: { id: chat.id },
+    message_thread_id: thread,
+    is_topic_message: true,
+  });
 });
 
 test("the general topic has no thread id of its own", async () => {
@@ -28,7 +42,8 @@ test("message ids count per supergroup and per bot elsewhere", async () => {
   const { chat: big } = await world.control("chats", { bot: "test_bot", type: "supergroup" });
   const { chat: small } = await world.control("chats", { bot: "test_bot", type: "group" });
   const ids = [];
-  for (const chatId of [big.id, big.id, small.id, PERSON.id]) ids.push((await write(world, chatId, "x")).message_id);
+  for (const chatId of [big.id, big.id, small.id, PERSON.id])
+    ids.push((await write(world, chatId, "x")).message_id);
   expect(ids).toEqual([1, 2, 1, 2]);
 });
 
@@ -61,7 +76,11 @@ test("a channel's post and a person's edit are updates of their own kinds", asyn
   const { message_id } = await world.say("helo");
   await world.control("edits", { bot: "test_bot", chatId: PERSON.id, message_id, text: "hello" });
   const { result } = await world.bot("getUpdates");
-  expect(result.map((update: any) => Object.keys(update)[1])).toEqual(["channel_post", "message", "edited_message"]);
+  expect(result.map((update: Json) => Object.keys(update)[1])).toEqual([
+    "channel_post",
+    "message",
+    "edited_message",
+  ]);
   expect(result[0].channel_post).toMatchObject({ sender_chat: { id: chat.id } });
   expect(result[2].edited_message).toMatchObject({ message_id, text: "hello" });
 });
@@ -69,8 +88,14 @@ test("a channel's post and a person's edit are updates of their own kinds", asyn
 test("an update of any kind can be given, and kinds a bot did not ask for are not produced", async () => {
   const world = await startWorld();
   const poll = { id: "1", question: "?" };
-  expect((await world.control("updates", { bot: "test_bot", kind: "poll", payload: poll })).update_id).toBeTypeOf("number");
+  expect(
+    (await world.control("updates", { bot: "test_bot", kind: "poll", payload: poll })).update_id,
+  ).toBeTypeOf("number");
   await world.bot("getUpdates", { allowed_updates: ["message"] });
-  expect((await world.control("updates", { bot: "test_bot", kind: "poll", payload: poll })).update_id).toBeNull();
-  expect((await world.control("updates", { bot: "test_bot", kind: "nonsense", payload: {} })).error).toContain("kind");
+  expect(
+    (await world.control("updates", { bot: "test_bot", kind: "poll", payload: poll })).update_id,
+  ).toBeNull();
+  expect(
+    (await world.control("updates", { bot: "test_bot", kind: "nonsense", payload: {} })).error,
+  ).toContain("kind");
 });

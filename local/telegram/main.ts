@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { parsePort, runService, UsageError } from "../service/process.ts";
+import { ApiError } from "./errors.ts";
 import { TELEGRAM_FLOOD_LIMITS } from "./flood.ts";
 import { startTelegram } from "./server.ts";
 
@@ -11,13 +12,17 @@ await runService("telegram", () => {
   const { values } = readArguments();
   if (!values.state) throw new UsageError(`--state <dir> is required.\n${USAGE}`);
   const timeScale = Number(values["time-scale"] ?? "1");
-  if (!(timeScale > 0)) throw new UsageError("--time-scale must be a number above 0; 1 is Telegram's own pace.");
+  if (!(timeScale > 0))
+    throw new UsageError("--time-scale must be a number above 0; 1 is Telegram's own pace.");
   return startTelegram({
     state: values.state,
     port: parsePort(values.port),
     bots: (values.bot ?? []).map(readBot),
     floodLimits: values["flood-limits"] ? TELEGRAM_FLOOD_LIMITS : [],
     timeScale,
+  }).catch((error: unknown) => {
+    // A bot that cannot be registered is a mistake in --bot or in its file.
+    throw error instanceof ApiError ? new UsageError(error.message.replace(/^Bad Request: /, "")) : error;
   });
 });
 

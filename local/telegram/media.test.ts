@@ -1,8 +1,10 @@
 import { expect, test } from "vitest";
-import { PERSON, startWorld, TOKEN } from "./testWorld.ts";
+import { PERSON, startWorld, TOKEN } from "./testing/world.ts";
+import type { Json } from "../service/testing/json.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
-const download = async (url: string, path: string): Promise<Response> => fetch(`${url}/file/bot${TOKEN}/${path}`);
+const download = async (url: string, path: string): Promise<Response> =>
+  fetch(`${url}/file/bot${TOKEN}/${path}`);
 
 test("a bot downloads what a person sent, and the largest photo is the whole picture", async () => {
   const world = await startWorld();
@@ -17,21 +19,24 @@ test("a bot downloads what a person sent, and the largest photo is the whole pic
   const { result } = await world.bot("getUpdates");
   const { photo, caption } = result[0].message;
   expect(caption).toBe("look");
-  expect(photo.map((size: any) => size.width)).toEqual([56, 200, 800]);
+  expect(photo.map((size: Json) => size.width)).toEqual([56, 200, 800]);
   const { result: file } = await world.bot("getFile", { file_id: photo[2].file_id });
   expect(await (await download(world.url, file.file_path)).text()).toBe(bytes);
 });
 
-test.each(["document", "audio", "voice", "video"])("a person's %s has its type and arrives whole", async (kind) => {
-  const world = await startWorld();
-  const file = { content: base64("content"), name: "a.bin", mime: "audio/ogg", duration: 3 };
-  await world.control("messages", { bot: "test_bot", chatId: 77, from: PERSON, [kind]: file });
-  const { result } = await world.bot("getUpdates");
-  const media = result[0].message[kind];
-  expect(media).toMatchObject({ mime_type: "audio/ogg", file_size: 7 });
-  const { result: found } = await world.bot("getFile", { file_id: media.file_id });
-  expect(await (await download(world.url, found.file_path)).text()).toBe("content");
-});
+test.each(["document", "audio", "voice", "video"])(
+  "a person's %s has its type and arrives whole",
+  async (kind) => {
+    const world = await startWorld();
+    const file = { content: base64("content"), name: "a.bin", mime: "audio/ogg", duration: 3 };
+    await world.control("messages", { bot: "test_bot", chatId: 77, from: PERSON, [kind]: file });
+    const { result } = await world.bot("getUpdates");
+    const media = result[0].message[kind];
+    expect(media).toMatchObject({ mime_type: "audio/ogg", file_size: 7 });
+    const { result: found } = await world.bot("getFile", { file_id: media.file_id });
+    expect(await (await download(world.url, found.file_path)).text()).toBe("content");
+  },
+);
 
 test("a file above 20 MB is announced but cannot be downloaded", async () => {
   const world = await startWorld();
@@ -56,7 +61,7 @@ test("a bot's upload can be sent again by its id, and shows in the transcript", 
   form.set("parse_mode", "MarkdownV2");
   form.set("document", new File(["numbers"], "report.csv", { type: "text/csv" }));
   const response = await fetch(`${world.url}/bot${TOKEN}/sendDocument`, { method: "POST", body: form });
-  const { result } = (await response.json()) as any;
+  const { result } = (await response.json()) as { result: Json };
   expect(result).toMatchObject({
     document: { file_name: "report.csv", mime_type: "text/csv", file_size: 7 },
     caption: "report",
@@ -72,7 +77,12 @@ test("a file of another bot is not found", async () => {
   const world = await startWorld();
   const otherToken = "555:BBother-bot-token";
   await world.control("bots", { token: otherToken, username: "other_bot" });
-  await world.control("messages", { bot: "test_bot", chatId: 77, from: PERSON, document: { content: base64("x") } });
+  await world.control("messages", {
+    bot: "test_bot",
+    chatId: 77,
+    from: PERSON,
+    document: { content: base64("x") },
+  });
   const { result } = await world.bot("getUpdates");
   const { file_id } = result[0].message.document;
   expect((await world.bot("getFile", { file_id }, otherToken)).status).toBe(400);

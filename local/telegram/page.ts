@@ -13,14 +13,26 @@ time { color: #6a7885; font-size: .75rem; display: block }`;
 const SHOWN_ENTRIES = 1_000;
 
 /** All chats, or one chat's transcript; it refreshes by itself and shows no token or secret. */
-export function transcriptPage(core: Core, query: Record<string, string>): Response {
+export async function transcriptPage(core: Core, query: Record<string, string>): Promise<Response> {
   const bots = listBots(core);
   const bot = bots.find((candidate) => String(candidate.id) === query.bot);
   const body = bot && query.chat ? chatView(core, bot.id, Number(query.chat)) : overview(core);
   const page = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>Local Telegram</title>
-<style>${raw(STYLE)}</style></head><body><h1>Local Telegram</h1>${body}</body></html>`;
-  return new Response(String(page), {
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="refresh" content="2" />
+        <title>Local Telegram</title>
+        <style>
+          ${raw(STYLE)}
+        </style>
+      </head>
+      <body>
+        <h1>Local Telegram</h1>
+        ${body}
+      </body>
+    </html>`;
+  return new Response(String(await page), {
     headers: {
       "content-type": "text/html; charset=utf-8",
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -33,16 +45,22 @@ function overview(core: Core) {
   if (bots.length === 0) return html`<p>No bot is registered yet.</p>`;
   return html`${bots.map((bot) => {
     const chats = core.store.all<{ chat_id: number }>("SELECT chat_id FROM dialogs WHERE bot_id = ?", bot.id);
-    return html`<h2>@${bot.username}</h2><nav>${chats.map(({ chat_id }) => {
-      const chat = findChat(core, chat_id);
-      return html`<a href="/?bot=${bot.id}&chat=${chat_id}">${chat ? chatName(chat) : chat_id}</a>`;
-    })}</nav>`;
+    return html`<h2>@${bot.username}</h2>
+      <nav>
+        ${chats.map(({ chat_id }) => {
+          const chat = findChat(core, chat_id);
+          return html`<a href="/?bot=${bot.id}&chat=${chat_id}">${chat ? chatName(chat) : chat_id}</a>`;
+        })}
+      </nav>`;
   })}`;
 }
 
 function chatView(core: Core, botId: number, chatId: number) {
   const entries = readTranscript(core, botId, chatId, 0, SHOWN_ENTRIES);
-  return html`<nav><a href="/">All chats</a></nav><ul>${entries.map(entryView)}</ul>`;
+  return html`<nav><a href="/">All chats</a></nav>
+    <ul>
+      ${entries.map(entryView)}
+    </ul>`;
 }
 
 function entryView(entry: Entry) {

@@ -35,7 +35,8 @@ export function paramsFrom(
     integer(name) {
       const value = text(name)?.trim();
       if (value === undefined || value === "") return undefined;
-      if (!/^-?\d{1,16}$/.test(value)) throw badRequest(`invalid parameter "${name}": an integer is expected`);
+      if (!/^-?\d{1,16}$/.test(value))
+        throw badRequest(`invalid parameter "${name}": an integer is expected`);
       return Number(value);
     },
     flag: (name) => ["true", "1", "yes", "t", "y"].includes(text(name)?.toLowerCase() ?? ""),
@@ -72,7 +73,12 @@ export async function readParams(request: Request): Promise<Params> {
     } else if (type.startsWith("multipart/form-data")) {
       for (const [name, value] of await readForm(request)) {
         if (typeof value === "string") values.push([name, value]);
-        else uploads.set(name, { name: value.name, mime: value.type, bytes: new Uint8Array(await value.arrayBuffer()) });
+        else
+          uploads.set(name, {
+            name: value.name,
+            mime: value.type,
+            bytes: new Uint8Array(await value.arrayBuffer()),
+          });
       }
     }
   }

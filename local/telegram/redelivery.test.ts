@@ -14,7 +14,10 @@ test("the first retry follows at once, later ones double up to 60 to 120 seconds
 });
 
 test("Retry-After wins over the doubling, up to an hour", () => {
-  expect(decideRedelivery({ ...base, failures: 5, retryAfterSeconds: 7 })).toEqual({ kind: "retry", at: 7_000 });
+  expect(decideRedelivery({ ...base, failures: 5, retryAfterSeconds: 7 })).toEqual({
+    kind: "retry",
+    at: 7_000,
+  });
   expect(decideRedelivery({ ...base, retryAfterSeconds: 99_999 })).toEqual({ kind: "retry", at: 3_600_000 });
 });
 
@@ -31,5 +34,9 @@ test("a time scale shortens the waits and the update's life alike", () => {
 });
 
 test("only the delay form of Retry-After is understood", () => {
-  expect([parseRetryAfter("12"), parseRetryAfter("Wed, 21 Oct 2026 07:28:00 GMT"), parseRetryAfter(null)]).toEqual([12, undefined, undefined]);
+  expect([
+    parseRetryAfter("12"),
+    parseRetryAfter("Wed, 21 Oct 2026 07:28:00 GMT"),
+    parseRetryAfter(null),
+  ]).toEqual([12, undefined, undefined]);
 });

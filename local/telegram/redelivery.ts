@@ -34,7 +34,11 @@ export function updateLifeMs(timeScale: number): number {
   return UPDATE_LIFE_MS / timeScale;
 }
 
-function delaySeconds(input: { failures: number; retryAfterSeconds: number | undefined; random: number }): number {
+function delaySeconds(input: {
+  failures: number;
+  retryAfterSeconds: number | undefined;
+  random: number;
+}): number {
   if (input.retryAfterSeconds !== undefined && input.retryAfterSeconds > 0) {
     return Math.min(input.retryAfterSeconds, RETRY_AFTER_LIMIT_S);
   }

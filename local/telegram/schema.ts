@@ -22,8 +22,7 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS entries_by_chat ON entries (bot_id, chat_id, seq);
 CREATE TABLE IF NOT EXISTS updates (
   bot_id INTEGER NOT NULL, update_id INTEGER NOT NULL, queue_key TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-  created_at INTEGER NOT NULL, state TEXT NOT NULL, failures INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL,
-  PRIMARY KEY (bot_id, update_id));
+  created_at INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (bot_id, update_id));
 CREATE INDEX IF NOT EXISTS updates_by_state ON updates (bot_id, state, update_id);
 CREATE TABLE IF NOT EXISTS attempts (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, bot_id INTEGER NOT NULL, update_id INTEGER NOT NULL, at INTEGER NOT NULL,

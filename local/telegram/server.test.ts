@@ -1,18 +1,26 @@
 import { expect, test } from "vitest";
-import { PERSON, startWorld, TOKEN } from "./testWorld.ts";
+import { PERSON, startWorld, TOKEN } from "./testing/world.ts";
+import type { Json } from "../service/testing/json.ts";
 
 test("a person's message reaches a polling bot and the bot's answer the transcript", async () => {
   const world = await startWorld();
   const sent = await world.say("hello");
   const { result } = await world.bot("getUpdates");
   expect(result).toMatchObject([
-    { update_id: sent.update_id, message: { message_id: sent.message_id, text: "hello", chat: { id: 77, type: "private" } } },
+    {
+      update_id: sent.update_id,
+      message: { message_id: sent.message_id, text: "hello", chat: { id: 77, type: "private" } },
+    },
   ]);
 
   const answer = await world.bot("sendMessage", { chat_id: PERSON.id, text: "hi Ada" });
-  expect(answer).toMatchObject({ status: 200, ok: true, result: { message_id: 2, from: { is_bot: true }, text: "hi Ada" } });
+  expect(answer).toMatchObject({
+    status: 200,
+    ok: true,
+    result: { message_id: 2, from: { is_bot: true }, text: "hi Ada" },
+  });
   const { entries } = await world.control(`transcript?bot=test_bot&chatId=${PERSON.id}`);
-  expect(entries.map((entry: any) => [entry.direction, entry.body.text])).toEqual([
+  expect(entries.map((entry: Json) => [entry.direction, entry.body.text])).toEqual([
     ["in", "hello"],
     ["out", "hi Ada"],
   ]);
@@ -23,7 +31,7 @@ test("a confirmed offset settles updates, so they are not given out again", asyn
   await world.say("one");
   const second = await world.say("two");
   const { result } = await world.bot("getUpdates", { offset: second.update_id });
-  expect(result.map((update: any) => update.message.text)).toEqual(["two"]);
+  expect(result.map((update: Json) => update.message.text)).toEqual(["two"]);
   expect((await world.bot("getWebhookInfo")).result.pending_update_count).toBe(1);
 });
 
@@ -31,7 +39,7 @@ test("a negative offset leaves only the newest updates", async () => {
   const world = await startWorld();
   for (const text of ["one", "two", "three"]) await world.say(text);
   const { result } = await world.bot("getUpdates", { offset: -2 });
-  expect(result.map((update: any) => update.message.text)).toEqual(["two", "three"]);
+  expect(result.map((update: Json) => update.message.text)).toEqual(["two", "three"]);
 });
 
 test("parameters arrive alike by query, form, multipart and JSON, and method names in any case", async () => {
@@ -44,7 +52,10 @@ test("parameters arrive alike by query, form, multipart and JSON, and method nam
   form.set("parse_mode", "HTML");
   const requests = [
     fetch(`${base}/sendmessage?chat_id=77&text=%3Cb%3Ex%3C/b%3E&parse_mode=HTML`),
-    fetch(`${base}/SendMessage`, { method: "POST", body: new URLSearchParams({ chat_id: "77", text: "<b>x</b>", parse_mode: "html" }) }),
+    fetch(`${base}/SendMessage`, {
+      method: "POST",
+      body: new URLSearchParams({ chat_id: "77", text: "<b>x</b>", parse_mode: "html" }),
+    }),
     fetch(`${base}/sendMessage`, { method: "POST", body: form }),
     fetch(`${base}/sendMessage`, {
       method: "POST",
@@ -53,61 +64,11 @@ test("parameters arrive alike by query, form, multipart and JSON, and method nam
     }),
   ];
   for (const response of await Promise.all(requests)) {
-    expect(await response.json()).toMatchObject({ ok: true, result: { text: "x", entities: [{ type: "bold", offset: 0, length: 1 }] } });
+    expect(await response.json()).toMatchObject({
+      ok: true,
+      result: { text: "x", entities: [{ type: "bold", offset: 0, length: 1 }] },
+    });
   }
-});
-
-test.each([
-  ["an unknown token", "getMe", {}, "9:AAAunknown", 401, "Unauthorized"],
-  ["an unknown method", "sendRichMessage", {}, TOKEN, 404, "Not Found: method not found"],
-  ["an unknown chat", "sendMessage", { chat_id: 5, text: "x" }, TOKEN, 400, "Bad Request: chat not found"],
-  ["no chat", "sendMessage", { text: "x" }, TOKEN, 400, "Bad Request: chat_id is empty"],
-  ["no text", "sendMessage", { chat_id: 77, text: "  \n " }, TOKEN, 400, "Bad Request: message text is empty"],
-  ["an unknown reply", "sendMessage", { chat_id: 77, text: "x", reply_parameters: { message_id: 99 } }, TOKEN, 400, "Bad Request: message to be replied not found"],
-  ["a thread in a private chat", "sendMessage", { chat_id: 77, text: "x", message_thread_id: 3 }, TOKEN, 400, "Bad Request: message thread not found"],
-  ["an unknown parse mode", "sendMessage", { chat_id: 77, text: "x", parse_mode: "XML" }, TOKEN, 400, "Bad Request: unsupported parse_mode"],
-  ["an unknown action", "sendChatAction", { chat_id: 77, action: "dance" }, TOKEN, 400, "Bad Request: wrong parameter action in request"],
-  ["an edit of nothing", "editMessageText", { chat_id: 77, message_id: 99, text: "x" }, TOKEN, 400, "Bad Request: message to edit not found"],
-  ["an edit of the person's message", "editMessageText", { chat_id: 77, message_id: 1, text: "x" }, TOKEN, 400, "Bad Request: message can't be edited"],
-  ["a late callback answer", "answerCallbackQuery", { callback_query_id: "1" }, TOKEN, 400, "Bad Request: query is too old and response timeout expired or query ID is invalid"],
-  ["an unknown file", "getFile", { file_id: "nope" }, TOKEN, 400, "Bad Request: invalid file_id"],
-  ["too long a button", "sendMessage", { chat_id: 77, text: "x", reply_markup: { inline_keyboard: [[{ text: "b", callback_data: "y".repeat(65) }]] } }, TOKEN, 400, "Bad Request: BUTTON_DATA_INVALID"],
-])("%s is refused in Telegram's words", async (_case, method, params, token, status, description) => {
-  const world = await startWorld();
-  await world.say("hi");
-  const answer = await world.bot(method, params, token);
-  expect(answer).toEqual({ status, ok: false, error_code: status, description });
-});
-
-test("a text counts in UTF-16 units after its markup is taken out: 4096 pass, 4097 do not", async () => {
-  const world = await startWorld();
-  await world.say("hi");
-  const text = `<b>${"😀".repeat(2_048)}</b>`;
-  const fits = await world.bot("sendMessage", { chat_id: 77, text, parse_mode: "HTML" });
-  expect(fits.result.entities).toEqual([{ type: "bold", offset: 0, length: 4_096 }]);
-  const long = await world.bot("sendMessage", { chat_id: 77, text: `${"😀".repeat(2_048)}!` });
-  expect(long).toMatchObject({ status: 400, description: "Bad Request: message is too long" });
-});
-
-test("a known person who never wrote cannot be written to first", async () => {
-  const world = await startWorld();
-  await world.control("users", { id: 8, first_name: "Bob" });
-  const answer = await world.bot("sendMessage", { chat_id: 8, text: "x" });
-  expect(answer).toMatchObject({ status: 403, description: "Forbidden: bot can't initiate conversation with a user" });
-});
-
-test("a blocked bot is told so, and is told when it is blocked and unblocked", async () => {
-  const world = await startWorld();
-  await world.say("hi");
-  await world.control("block", { bot: "test_bot", chatId: 77 });
-  const refused = await world.bot("sendMessage", { chat_id: 77, text: "x" });
-  expect(refused).toMatchObject({ status: 403, description: "Forbidden: bot was blocked by the user" });
-  expect((await world.bot("sendChatAction", { chat_id: 77, action: "typing" })).status).toBe(403);
-  await world.control("unblock", { bot: "test_bot", chatId: 77 });
-  expect((await world.bot("sendMessage", { chat_id: 77, text: "x" })).ok).toBe(true);
-  const { result } = await world.bot("getUpdates");
-  const changes = result.flatMap((update: any) => update.my_chat_member ?? []);
-  expect(changes.map((change: any) => change.new_chat_member.status)).toEqual(["kicked", "member"]);
 });
 
 test("an edit replaces the text, is refused when nothing changes, and stays in the transcript", async () => {
@@ -115,10 +76,15 @@ test("an edit replaces the text, is refused when nothing changes, and stays in t
   await world.say("hi");
   const { result: first } = await world.bot("sendMessage", { chat_id: 77, text: "draft" });
   const edit = { chat_id: 77, message_id: first.message_id, text: "final" };
-  expect((await world.bot("editMessageText", edit)).result).toMatchObject({ text: "final", message_id: first.message_id });
-  expect((await world.bot("editMessageText", edit)).description).toMatch(/^Bad Request: message is not modified: /);
+  expect((await world.bot("editMessageText", edit)).result).toMatchObject({
+    text: "final",
+    message_id: first.message_id,
+  });
+  expect((await world.bot("editMessageText", edit)).description).toMatch(
+    /^Bad Request: message is not modified: /,
+  );
   const { entries } = await world.control("transcript?bot=test_bot&chatId=77");
-  expect(entries.map((entry: any) => [entry.kind, entry.body.text])).toEqual([
+  expect(entries.map((entry: Json) => [entry.kind, entry.body.text])).toEqual([
     ["message", "hi"],
     ["message", "draft"],
     ["edit", "final"],
@@ -136,7 +102,11 @@ test("chat actions show up in the transcript", async () => {
 test("a reply quotes the message it answers", async () => {
   const world = await startWorld();
   const { message_id } = await world.say("question");
-  const { result } = await world.bot("sendMessage", { chat_id: 77, text: "answer", reply_parameters: { message_id } });
+  const { result } = await world.bot("sendMessage", {
+    chat_id: 77,
+    text: "answer",
+    reply_parameters: { message_id },
+  });
   expect(result.reply_to_message).toMatchObject({ message_id, text: "question" });
   const lenient = { message_id: 999, allow_sending_without_reply: true };
   const missing = await world.bot("sendMessage", { chat_id: 77, text: "answer", reply_parameters: lenient });
@@ -148,7 +118,11 @@ test("an inline button's press reaches the bot once and is answered once", async
   const world = await startWorld();
   await world.say("hi");
   const keyboard = { inline_keyboard: [[{ text: "Yes", callback_data: "yes" }]] };
-  const { result: asked } = await world.bot("sendMessage", { chat_id: 77, text: "Sure?", reply_markup: keyboard });
+  const { result: asked } = await world.bot("sendMessage", {
+    chat_id: 77,
+    text: "Sure?",
+    reply_markup: keyboard,
+  });
   const press = { bot: "test_bot", chatId: 77, message_id: asked.message_id, data: "yes" };
   const { callback_query_id } = await world.control("callbacks", press);
   const { result } = await world.bot("getUpdates", { offset: -1 });
@@ -162,7 +136,9 @@ test("commands are kept per bot", async () => {
   const commands = [{ command: "start", description: "Begin" }];
   await world.bot("setMyCommands", { commands });
   expect((await world.bot("getMyCommands")).result).toEqual(commands);
-  expect((await world.bot("setMyCommands", { commands: [{ command: "No Space", description: "x" }] })).status).toBe(400);
+  expect(
+    (await world.bot("setMyCommands", { commands: [{ command: "No Space", description: "x" }] })).status,
+  ).toBe(400);
 });
 
 test("a newer getUpdates ends an older one", async () => {
@@ -185,12 +161,17 @@ test("waiting for the bot's next message ends with it, and times out without one
   await world.bot("sendMessage", { chat_id: 77, text: "answer" });
   const { entry } = await waiting;
   expect(entry).toMatchObject({ kind: "message", body: { text: "answer" } });
-  expect(await world.control(`wait?bot=test_bot&chatId=77&timeoutMs=20&after=${entry.seq}`)).toEqual({ entry: null, timedOut: true });
+  expect(await world.control(`wait?bot=test_bot&chatId=77&timeoutMs=20&after=${entry.seq}`)).toEqual({
+    entry: null,
+    timedOut: true,
+  });
 });
 
 test("another site's page cannot steer the people's side", async () => {
   const world = await startWorld();
-  const response = await fetch(`${world.url}/control/bots`, { headers: { origin: "https://elsewhere.example" } });
+  const response = await fetch(`${world.url}/control/bots`, {
+    headers: { origin: "https://elsewhere.example" },
+  });
   expect(response.status).toBe(403);
 });
 

@@ -28,10 +28,10 @@ export interface TelegramOptions {
   timeScale?: number;
   /** How long a webhook may take to answer. Default 60 s. */
   webhookTimeoutMs?: number;
-  now?(): number;
+  now?: () => number;
   /** From 0 to 1. */
-  random?(): number;
-  log?(line: string): void;
+  random?: () => number;
+  log?: (line: string) => void;
 }
 
 const WEBHOOK_TIMEOUT_MS = 60_000;
@@ -69,13 +69,20 @@ export async function startTelegram(options: TelegramOptions): Promise<RunningSe
     core.changes.on("update", (botId: number) => delivery.wake(botId));
 
     const app = new Hono<{ Bindings: HttpBindings }>();
-    app.use("/control/*", async (c, next) => (isOwnOrigin(c.req.raw) ? next() : c.json({ error: "loopback only" }, 403)));
+    app.use("/control/*", async (c, next) =>
+      isOwnOrigin(c.req.raw) ? next() : c.json({ error: "loopback only" }, 403),
+    );
     app.route("/control", controlRoutes(core, { faults, webhookTimeoutMs, stopped: stopped.signal }));
-    app.get("/", (c) => (isOwnOrigin(c.req.raw) ? transcriptPage(core, c.req.query()) : c.text("loopback only", 403)));
+    app.get("/", async (c) =>
+      isOwnOrigin(c.req.raw) ? transcriptPage(core, c.req.query()) : c.text("loopback only", 403),
+    );
     app.route("/", botApiRoutes(context, faults));
     app.notFound((c) => c.json({ ok: false, error_code: 404, description: "Not Found" }, 404));
 
-    const server = await listenOnLoopback((request, bindings) => app.fetch(request, bindings), options.port ?? 0);
+    const server = await listenOnLoopback(
+      (request, bindings) => app.fetch(request, bindings),
+      options.port ?? 0,
+    );
     return {
       url: server.url,
       close: async () => {
@@ -95,5 +102,7 @@ export async function startTelegram(options: TelegramOptions): Promise<RunningSe
 function isOwnOrigin(request: Request): boolean {
   const { host, hostname } = new URL(request.url);
   const origin = request.headers.get("origin");
-  return (hostname === "127.0.0.1" || hostname === "localhost") && (origin === null || origin === `http://${host}`);
+  return (
+    (hostname === "127.0.0.1" || hostname === "localhost") && (origin === null || origin === `http://${host}`)
+  );
 }

@@ -16,7 +16,8 @@ export interface Entry {
   body: unknown;
 }
 
-export type EntryKind = "message" | "edit" | "delete" | "action" | "callback" | "callbackAnswer" | "membership";
+export type EntryKind =
+  "message" | "edit" | "delete" | "action" | "callback" | "callbackAnswer" | "membership";
 
 interface EntryRow {
   seq: number;
@@ -88,7 +89,12 @@ export function addEntry(
   );
 }
 
-export function findMessage(core: Core, botId: number, chatId: number, messageId: number): Message | undefined {
+export function findMessage(
+  core: Core,
+  botId: number,
+  chatId: number,
+  messageId: number,
+): Message | undefined {
   const row = core.store.get<{ body: string }>(
     "SELECT body FROM messages WHERE bot_id = ? AND chat_id = ? AND message_id = ?",
     botId,
@@ -109,7 +115,13 @@ export function deleteMessage(core: Core, botId: number, chatId: number, message
 }
 
 /** Entries after `after`, oldest first, at most `limit`. */
-export function readTranscript(core: Core, botId: number, chatId: number, after: number, limit: number): Entry[] {
+export function readTranscript(
+  core: Core,
+  botId: number,
+  chatId: number,
+  after: number,
+  limit: number,
+): Entry[] {
   return core.store
     .all<EntryRow>(
       "SELECT * FROM entries WHERE bot_id = ? AND chat_id = ? AND seq > ? ORDER BY seq LIMIT ?",

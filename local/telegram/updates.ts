@@ -1,7 +1,7 @@
 import type { Core } from "./core.ts";
 import { isAllowedKind, type UpdateKind } from "./wire.ts";
 
-/** An update as its bot gets it; `failures` counts refused or failed deliveries. */
+/** An update as its bot gets it. */
 export interface StoredUpdate {
   botId: number;
   updateId: number;
@@ -11,8 +11,6 @@ export interface StoredUpdate {
   /** The exact JSON that is delivered. */
   body: string;
   createdAt: number;
-  failures: number;
-  retryAt: number;
 }
 
 interface UpdateRow {
@@ -22,8 +20,6 @@ interface UpdateRow {
   kind: string;
   body: string;
   created_at: number;
-  failures: number;
-  retry_at: number;
 }
 
 /** Delivered updates that stay on file, for duplicates and for reading what was sent. */
@@ -36,8 +32,6 @@ const toUpdate = (row: UpdateRow): StoredUpdate => ({
   kind: row.kind,
   body: row.body,
   createdAt: row.created_at,
-  failures: row.failures,
-  retryAt: row.retry_at,
 });
 
 /** The kinds a bot has asked for with setWebhook or getUpdates; empty means Telegram's default set. */
@@ -69,8 +63,8 @@ export function addUpdate(
   );
   if (!counter) throw new Error(`no bot ${botId}`);
   core.store.run(
-    `INSERT INTO updates (bot_id, update_id, queue_key, kind, body, created_at, state, retry_at)
-     VALUES (?, ?, ?, ?, ?, ?, 'pending', 0)`,
+    `INSERT INTO updates (bot_id, update_id, queue_key, kind, body, created_at, state)
+     VALUES (?, ?, ?, ?, ?, ?, 'pending')`,
     botId,
     counter.id,
     queueKey,
@@ -111,7 +105,12 @@ export function pendingCount(core: Core, botId: number): number {
   );
 }
 
-export function settleUpdate(core: Core, botId: number, updateId: number, state: "delivered" | "expired"): void {
+export function settleUpdate(
+  core: Core,
+  botId: number,
+  updateId: number,
+  state: "delivered" | "expired",
+): void {
   core.store.run("UPDATE updates SET state = ? WHERE bot_id = ? AND update_id = ?", state, botId, updateId);
   core.store.run(
     "DELETE FROM updates WHERE bot_id = ? AND state <> 'pending' AND update_id <= ?",
@@ -120,17 +119,13 @@ export function settleUpdate(core: Core, botId: number, updateId: number, state:
   );
 }
 
-export function postponeUpdate(core: Core, botId: number, updateId: number, retryAt: number): void {
-  core.store.run(
-    "UPDATE updates SET failures = failures + 1, retry_at = ? WHERE bot_id = ? AND update_id = ?",
-    retryAt,
-    botId,
-    updateId,
-  );
-}
-
 /** Marks every pending update up to `upToId` as settled: what getUpdates' offset and drop_pending_updates do. */
-export function settlePending(core: Core, botId: number, state: "delivered" | "expired", upToId?: number): void {
+export function settlePending(
+  core: Core,
+  botId: number,
+  state: "delivered" | "expired",
+  upToId?: number,
+): void {
   core.store.run(
     "UPDATE updates SET state = ? WHERE bot_id = ? AND state = 'pending' AND update_id <= ?",
     state,

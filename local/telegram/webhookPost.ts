@@ -4,7 +4,13 @@ import type { Webhook } from "./webhooks.ts";
 /** How one attempt to deliver an update ended. */
 export type PostOutcome =
   | { kind: "accepted"; status: number; ms: number; answer: Record<string, unknown> | undefined }
-  | { kind: "failed"; status: number | undefined; ms: number; error: string; retryAfterSeconds: number | undefined };
+  | {
+      kind: "failed";
+      status: number | undefined;
+      ms: number;
+      error: string;
+      retryAfterSeconds: number | undefined;
+    };
 
 const ANSWER_LIMIT_BYTES = 1 << 20;
 
@@ -28,7 +34,8 @@ export async function postUpdate(
       signal: AbortSignal.any([stopped, AbortSignal.timeout(timeoutMs)]),
     });
     const text = await readLimited(response);
-    if (response.ok) return { kind: "accepted", status: response.status, ms: ms(), answer: parseAnswer(response, text) };
+    if (response.ok)
+      return { kind: "accepted", status: response.status, ms: ms(), answer: parseAnswer(response, text) };
     return {
       kind: "failed",
       status: response.status,
@@ -37,7 +44,13 @@ export async function postUpdate(
       retryAfterSeconds: parseRetryAfter(response.headers.get("retry-after")),
     };
   } catch (error) {
-    return { kind: "failed", status: undefined, ms: ms(), error: describe(error), retryAfterSeconds: undefined };
+    return {
+      kind: "failed",
+      status: undefined,
+      ms: ms(),
+      error: describe(error),
+      retryAfterSeconds: undefined,
+    };
   }
 }
 

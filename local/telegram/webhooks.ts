@@ -61,7 +61,11 @@ export function parseWebhook(params: Params, previousAllowed: string[]): Webhook
 
 /** `allowed_updates` of a call: undefined when left out; unknown kinds are ignored, as Telegram does. */
 export function parseAllowedUpdates(params: Params): string[] | undefined {
-  const kinds = params.json("allowed_updates", z.array(z.string()), "can't parse allowed updates: Expected an Array of String");
+  const kinds = params.json(
+    "allowed_updates",
+    z.array(z.string()),
+    "can't parse allowed updates: Expected an Array of String",
+  );
   return kinds?.filter(isUpdateKind);
 }
 
@@ -71,7 +75,9 @@ function assertDeliverable(url: string): void {
   const { protocol, hostname, port } = new URL(url);
   if (protocol === "http:" && LOOPBACK_HOSTS.has(hostname)) return;
   if (protocol !== "https:") {
-    throw badRequest("bad webhook: An HTTPS URL must be provided for webhook (this server also takes http to 127.0.0.1)");
+    throw badRequest(
+      "bad webhook: An HTTPS URL must be provided for webhook (this server also takes http to 127.0.0.1)",
+    );
   }
   if (!HTTPS_PORTS.has(port) && !LOOPBACK_HOSTS.has(hostname)) {
     throw badRequest("bad webhook: Webhook can be set up only on ports 80, 88, 443 or 8443");
@@ -94,7 +100,12 @@ export function saveWebhook(core: Core, botId: number, webhook: Webhook): void {
 
 /** Keeps the choice of kinds of a bot that polls. */
 export function saveAllowedUpdates(core: Core, botId: number, allowedUpdates: string[]): void {
-  saveWebhook(core, botId, { url: "", secretToken: "", maxConnections: DEFAULT_MAX_CONNECTIONS, allowedUpdates });
+  saveWebhook(core, botId, {
+    url: "",
+    secretToken: "",
+    maxConnections: DEFAULT_MAX_CONNECTIONS,
+    allowedUpdates,
+  });
 }
 
 /** Stops deliveries; the bot's choice of kinds stays, as with Telegram. */
@@ -114,10 +125,17 @@ export function recordWebhookError(core: Core, botId: number, message: string): 
 /** Remembers since when a webhook answers 410 Gone. @returns for how long it has, in milliseconds. */
 export function recordGone(core: Core, botId: number, gone: boolean): number {
   if (!gone) {
-    core.store.run("UPDATE webhooks SET gone_since = NULL WHERE bot_id = ? AND gone_since IS NOT NULL", botId);
+    core.store.run(
+      "UPDATE webhooks SET gone_since = NULL WHERE bot_id = ? AND gone_since IS NOT NULL",
+      botId,
+    );
     return 0;
   }
-  core.store.run("UPDATE webhooks SET gone_since = coalesce(gone_since, ?) WHERE bot_id = ?", core.now(), botId);
+  core.store.run(
+    "UPDATE webhooks SET gone_since = coalesce(gone_since, ?) WHERE bot_id = ?",
+    core.now(),
+    botId,
+  );
   const row = core.store.get<WebhookRow>("SELECT * FROM webhooks WHERE bot_id = ?", botId);
   return core.now() - (row?.gone_since ?? core.now());
 }

@@ -13,7 +13,7 @@ export interface Listener {
 /** Serves on the loopback interface only. A busy port is an error that names the port and the flag. */
 export async function listen(app: Hono<Env>, port: number, flag: string): Promise<Listener> {
   // createAdaptorServer makes a plain HTTP/1 server unless told otherwise.
-  const server = createAdaptorServer({ fetch: app.fetch as never, overrideGlobalObjects: false }) as Server;
+  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server;
   // Image layers take longer than the five minutes Node grants a request by default.
   server.requestTimeout = 0;
   await new Promise<void>((resolve, reject) => {

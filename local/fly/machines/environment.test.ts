@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, type Harness, startHarness } from "../testing/harness.ts";
+import { expectEventually, type Harness, startHarness } from "../testing/harness.ts";
 
 const CANARY = "canary-of-the-emulators-own-environment";
 const PRINTER = {
@@ -50,7 +50,7 @@ interface State {
 async function seen(id: string, run: number): Promise<State> {
   const lines = async (): Promise<string[]> =>
     (await h.logs("demo", id)).split("\n").filter((line) => line.startsWith("STATE "));
-  await eventually(async () => (await lines()).length >= run);
+  await expectEventually(async () => (await lines()).length >= run);
   return JSON.parse((await lines())[run - 1]?.slice("STATE ".length) ?? "") as State;
 }
 

@@ -46,7 +46,7 @@ export function leaseRoutes(engine: MachineEngine, access: MachineAccess, now: (
           nonce: nonceOf(call),
         };
         const lease = takeLease(record, request, now());
-        engine.set(record.id, { lease });
+        engine.board.set(record.id, { lease });
         return { status: 201, body: leaseView(lease) };
       },
     },
@@ -58,7 +58,7 @@ export function leaseRoutes(engine: MachineEngine, access: MachineAccess, now: (
       handle: (call) => {
         const record = access.readable(call);
         releasableLease(record, nonceOf(call), now());
-        engine.set(record.id, { lease: null });
+        engine.board.set(record.id, { lease: null });
         return ok();
       },
     },

@@ -11,7 +11,8 @@ import {
 } from "./configSchema.ts";
 import type { MachineWriter } from "./createMachine.ts";
 import type { MachineAccess } from "./machineAccess.ts";
-import type { MachineEngine, StopRequest } from "./machineEngine.ts";
+import type { MachineEngine } from "./machineEngine.ts";
+import type { StopRequest } from "./machineRunner.ts";
 import { encodeCursor, pageOf, parseListQuery } from "./machineList.ts";
 import type { MachineStore } from "./machineStore.ts";
 import { eventView, machineView, orgMachineView } from "./machineView.ts";
@@ -188,12 +189,12 @@ export function machineRoutes(parts: MachineRouteParts): Route[] {
     move(
       "Machines_cordon",
       "cordon",
-      (call) => void engine.set(access.writable(call).id, { cordoned: true }),
+      (call) => void engine.board.set(access.writable(call).id, { cordoned: true }),
     ),
     move(
       "Machines_uncordon",
       "uncordon",
-      (call) => void engine.set(access.writable(call).id, { cordoned: false }),
+      (call) => void engine.board.set(access.writable(call).id, { cordoned: false }),
     ),
     {
       operation: "Machines_list_events",

@@ -30,7 +30,9 @@ export function metadataRoutes(engine: MachineEngine, access: MachineAccess): Ro
   const path = `${MACHINE}/metadata`;
   const mapOf = (record: MachineRecord): Record<string, string> => record.config.metadata ?? {};
   const patch = (record: MachineRecord, change: Record<string, string | null>): void => {
-    engine.set(record.id, { config: { ...record.config, metadata: mergeMetadata(mapOf(record), change) } });
+    engine.board.set(record.id, {
+      config: { ...record.config, metadata: mergeMetadata(mapOf(record), change) },
+    });
   };
   const merge = (call: AppCall): Answer => {
     const body = parseInput(mergeBody, call.body);

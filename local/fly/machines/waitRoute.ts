@@ -55,7 +55,7 @@ export function waitRoute(store: MachineStore, engine: MachineEngine, access: Ma
         };
         const leave = (): void => end(null);
         const timer = setTimeout(leave, timeoutMs);
-        const unsubscribe = engine.onChange((id) => {
+        const unsubscribe = engine.board.onChange((id) => {
           if (id === record.id) look();
         });
         function end(result: MachineRecord | null): void {

@@ -92,7 +92,7 @@ export async function startHarness(options: Partial<FlyOptions> = {}): Promise<H
       if (created.status !== 201) throw new Error(`app: ${JSON.stringify(created.body)}`);
       return `registry.fly.io/${app}@${await push(app, "latest", image)}`;
     },
-    until: (app, machine, state) => untilState(call, app, machine, state),
+    until: (app, machine, state) => expectState(call, app, machine, state),
     logs: async (app, machine) =>
       String((await call("GET", `/local/apps/${app}/machines/${machine}/logs`)).body ?? ""),
     close: async () => {
@@ -103,7 +103,12 @@ export async function startHarness(options: Partial<FlyOptions> = {}): Promise<H
 }
 
 /** Polls a machine until it is in the state. */
-export async function untilState(call: Request, app: string, machine: string, state: string): Promise<Reply> {
+export async function expectState(
+  call: Request,
+  app: string,
+  machine: string,
+  state: string,
+): Promise<Reply> {
   let seen = "";
   for (let i = 0; i < 600; i++) {
     const reply = await call("GET", `/v1/apps/${app}/machines/${machine}`);
@@ -115,7 +120,7 @@ export async function untilState(call: Request, app: string, machine: string, st
 }
 
 /** Waits until the check holds; fails after 10 s. */
-export async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
+export async function expectEventually(check: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 400; i++) {
     if (await check()) return;
     await new Promise((resolve) => setTimeout(resolve, 25));

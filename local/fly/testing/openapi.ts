@@ -20,6 +20,8 @@ function readJson(name: string): Json {
   return JSON.parse(readFileSync(new URL(`../openapi/${name}`, import.meta.url), "utf8")) as Json;
 }
 
+const ERROR_STATUSES = [400, 401, 403, 404, 408, 409, 412, 413, 422, 429, 500, 502, 503, 504];
+
 /** Fly's document with overlay.json applied and made strict: fields it does not know are refused. */
 export function correctedDocument(): Json {
   const document = readJson("fly-machines-openapi.json");
@@ -28,10 +30,12 @@ export function correctedDocument(): Json {
   for (const path of Object.values(document["paths"] as Json)) {
     for (const operation of Object.values(path as Json)) {
       const responses = (operation as Json)["responses"] as Json;
-      responses["default"] ??= {
-        description: "Error",
-        content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorResponse" } } },
-      };
+      for (const status of ERROR_STATUSES) {
+        responses[status] ??= {
+          description: "Error",
+          content: { "application/json": { schema: { $ref: "#/components/schemas/ErrorResponse" } } },
+        };
+      }
     }
   }
   const schemas = (document["components"] as Json)["schemas"] as Json;

@@ -20,7 +20,9 @@ export function createChat(core: Core, input: z.infer<typeof chatSchema>): Creat
   return core.store.transaction(() => {
     const id = input.id ?? freeId(core, input.type);
     if ((input.type === "private") !== id > 0) {
-      throw badRequest(`id ${id} does not fit a ${input.type} chat: private ones are positive, the others negative`);
+      throw badRequest(
+        `id ${id} does not fit a ${input.type} chat: private ones are positive, the others negative`,
+      );
     }
     if (input.topics && input.type !== "supergroup") throw badRequest("only a supergroup has topics");
     const known = findChat(core, id);

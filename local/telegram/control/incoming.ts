@@ -41,7 +41,9 @@ export function receiveMessage(core: Core, bot: Bot, input: MessageInput): Incom
     };
     saveMessage(core, bot.id, message, "message", "in");
     const kind: UpdateKind = chat.type === "channel" ? "channel_post" : "message";
-    const update_id = reachesBot(bot, message) ? addUpdate(core, bot.id, kind, `chat ${chat.id}`, message) : null;
+    const update_id = reachesBot(bot, message)
+      ? addUpdate(core, bot.id, kind, `chat ${chat.id}`, message)
+      : null;
     return { update_id, message_id: message.message_id };
   });
   announce(core, bot);
@@ -103,7 +105,10 @@ export function changeMembership(
     const chat = findChat(core, chatId) ?? (chatId > 0 ? privateChat(from) : undefined);
     if (!chat) throw badRequest(`chat ${chatId} does not exist; create it with POST /control/chats`);
     saveChat(core, chat);
-    const member = (value: DialogStatus | undefined): unknown => ({ user: botAsUser(bot), status: value ?? "left" });
+    const member = (value: DialogStatus | undefined): unknown => ({
+      user: botAsUser(bot),
+      status: value ?? "left",
+    });
     const change = {
       chat,
       from,
@@ -143,7 +148,8 @@ function privateChat(user: User): Chat {
 /** A first message opens a private chat, as pressing Start does; groups have to exist and hold the bot. */
 function openChat(core: Core, bot: Bot, chatId: number, from: User): Chat {
   if (chatId > 0) {
-    if (chatId !== from.id) throw badRequest(`chatId ${chatId} is a private chat: from.id must be the same number`);
+    if (chatId !== from.id)
+      throw badRequest(`chatId ${chatId} is a private chat: from.id must be the same number`);
     if (dialogStatus(core, bot.id, chatId) === "kicked") {
       throw badRequest("the person has blocked the bot; POST /control/unblock first");
     }
@@ -155,7 +161,9 @@ function openChat(core: Core, bot: Bot, chatId: number, from: User): Chat {
   const chat = findChat(core, chatId);
   const status = dialogStatus(core, bot.id, chatId);
   if (!chat || status === undefined || status === "kicked" || status === "left") {
-    throw badRequest(`bot @${bot.username} is in no chat ${chatId}; create it with POST /control/chats {bot, type, title}`);
+    throw badRequest(
+      `bot @${bot.username} is in no chat ${chatId}; create it with POST /control/chats {bot, type, title}`,
+    );
   }
   return chat;
 }
@@ -182,7 +190,8 @@ function readContent(core: Core, bot: Bot, input: MessageInput): Partial<Message
     return file ? [{ kind, file }] : [];
   });
   const [first, ...others] = media;
-  if (others.length > 0) throw badRequest(`a message carries one file, got ${media.map((m) => m.kind).join(" and ")}`);
+  if (others.length > 0)
+    throw badRequest(`a message carries one file, got ${media.map((m) => m.kind).join(" and ")}`);
   if (!first) return plainText(input.text ?? "");
   const { content, name, mime, ...details } = first.file;
   const upload = { name: name ?? first.kind, mime: mime ?? "", bytes: Buffer.from(content, "base64") };
@@ -199,7 +208,8 @@ function plainText(text: string): Partial<Message> {
 
 /** Privacy mode: in a group only commands, mentions of the bot and replies to it get through. */
 function reachesBot(bot: Bot, message: Message): boolean {
-  if (bot.readsAllGroupMessages || (message.chat.type !== "group" && message.chat.type !== "supergroup")) return true;
+  if (bot.readsAllGroupMessages || (message.chat.type !== "group" && message.chat.type !== "supergroup"))
+    return true;
   const text = (message.text ?? message.caption ?? "").toLowerCase();
   return (
     text.startsWith("/") ||

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import * as z from "zod";
+import { limitBody } from "../../service/limitBody.ts";
 import { listBots, registerBot, requireBot, saveUser } from "../accounts.ts";
 import { listAttempts } from "../attempts.ts";
 import { type Core, waitForChange } from "../core.ts";
@@ -27,8 +27,9 @@ const BODY_LIMIT_BYTES = 72 * 1024 * 1024;
 /** The people's side: what a phone does, what it shows, and how Telegram may misbehave. */
 export function controlRoutes(core: Core, options: ControlOptions): Hono {
   const routes = new Hono();
-  const tooLarge = (): Response => Response.json({ error: "the body is larger than 72 MiB" }, { status: 413 });
-  routes.use("/*", bodyLimit({ maxSize: BODY_LIMIT_BYTES, onError: tooLarge }));
+  const tooLarge = (): Response =>
+    Response.json({ error: "the body is larger than 72 MiB" }, { status: 413 });
+  routes.use("/*", limitBody(BODY_LIMIT_BYTES, tooLarge));
   routes.onError((error) => {
     if (error instanceof ApiError) {
       return Response.json({ error: error.message.replace(/^Bad Request: /, "") }, { status: error.status });
@@ -40,7 +41,12 @@ export function controlRoutes(core: Core, options: ControlOptions): Hono {
   routes.get("/bots", (c) => c.json({ bots: listBots(core) }));
   routes.post("/bots", async (c) => {
     const input = await read(c.req.raw, schemas.botSchema);
-    const { token, username, first_name: firstName, can_read_all_group_messages: readsAllGroupMessages } = input;
+    const {
+      token,
+      username,
+      first_name: firstName,
+      can_read_all_group_messages: readsAllGroupMessages,
+    } = input;
     return c.json(registerBot(core, { token, username, firstName, readsAllGroupMessages }));
   });
   routes.post("/users", async (c) => {
@@ -51,7 +57,9 @@ export function controlRoutes(core: Core, options: ControlOptions): Hono {
   routes.post("/chats", async (c) => c.json(createChat(core, await read(c.req.raw, schemas.chatSchema))));
   routes.post("/members", async (c) => {
     const input = await read(c.req.raw, schemas.membershipSchema);
-    return c.json(changeMembership(core, requireBot(core, input.bot), input.chatId, input.from, input.status));
+    return c.json(
+      changeMembership(core, requireBot(core, input.bot), input.chatId, input.from, input.status),
+    );
   });
   for (const [path, status] of [["/block", "kicked"] as const, ["/unblock", "member"] as const]) {
     routes.post(path, async (c) => {
@@ -102,7 +110,9 @@ export function controlRoutes(core: Core, options: ControlOptions): Hono {
     const bot = requireBot(core, query.bot);
     const signal = AbortSignal.any([c.req.raw.signal, options.stopped]);
     const entry = await waitForChange(core, "entry", query.timeoutMs, signal, () =>
-      options.stopped.aborted ? undefined : nextBotEntry(core, bot.id, query.chatId, query.after, query.kinds),
+      options.stopped.aborted
+        ? undefined
+        : nextBotEntry(core, bot.id, query.chatId, query.after, query.kinds),
     );
     return c.json({ entry: entry ?? null, timedOut: entry === undefined });
   });
@@ -113,7 +123,9 @@ export function controlRoutes(core: Core, options: ControlOptions): Hono {
   });
 
   routes.get("/faults", (c) => c.json({ rules: options.faults.list() }));
-  routes.post("/faults", async (c) => c.json({ id: options.faults.add(await read(c.req.raw, faultRuleSchema)) }));
+  routes.post("/faults", async (c) =>
+    c.json({ id: options.faults.add(await read(c.req.raw, faultRuleSchema)) }),
+  );
   routes.delete("/faults", (c) => {
     options.faults.clear();
     return c.json({ ok: true });

@@ -46,7 +46,12 @@ export const messageSchema = z.object({
 });
 export type MessageInput = z.infer<typeof messageSchema>;
 
-export const editSchema = z.object({ bot: botName, chatId: id, message_id: id.positive(), text: z.string().min(1).max(4_096) });
+export const editSchema = z.object({
+  bot: botName,
+  chatId: id,
+  message_id: id.positive(),
+  text: z.string().min(1).max(4_096),
+});
 export type EditInput = z.infer<typeof editSchema>;
 
 export const callbackSchema = z.object({

@@ -1,6 +1,6 @@
 import type { MessageEntity } from "../wire.ts";
 import { byteOffset, EntityError } from "./entityError.ts";
-import type { FormattedText } from "./parse.ts";
+import type { FormattedText } from "./formattedText.ts";
 
 const SIMPLE_TAGS: Readonly<Record<string, string>> = {
   b: "bold",
@@ -104,7 +104,12 @@ function readStartTag(
   }
 }
 
-function readAttributeValue(source: string, start: number, tag: string, at: string): { text: string; end: number } {
+function readAttributeValue(
+  source: string,
+  start: number,
+  tag: string,
+  at: string,
+): { text: string; end: number } {
   if (start >= source.length) throw new EntityError(`Unclosed start tag "${tag}" ${at}`);
   const quote = source[start];
   if (quote !== '"' && quote !== "'") {
@@ -147,13 +152,21 @@ function closeTag(
   return end + 1;
 }
 
-function addEntity(tag: OpenTag, length: number, text: string, open: OpenTag[], entities: MessageEntity[]): void {
+function addEntity(
+  tag: OpenTag,
+  length: number,
+  text: string,
+  open: OpenTag[],
+  entities: MessageEntity[],
+): void {
   const place = { offset: tag.offset, length };
   const simple = SIMPLE_TAGS[tag.name];
   const language = tag.attributes.class?.replace(/^language-/, "");
   if (tag.name === "pre") {
     // <pre><code class="language-x"> is one block: the inner entity gives its language and disappears.
-    const inner = entities.findIndex((e) => e.type === "code" && e.offset === tag.offset && e.length === length);
+    const inner = entities.findIndex(
+      (e) => e.type === "code" && e.offset === tag.offset && e.length === length,
+    );
     const [code] = inner >= 0 ? entities.splice(inner, 1) : [];
     entities.push({ type: "pre", ...place, ...(code?.language ? { language: code.language } : {}) });
   } else if (tag.name === "code") {
@@ -168,7 +181,10 @@ function addEntity(tag: OpenTag, length: number, text: string, open: OpenTag[], 
   } else if (tag.name === "tg-emoji") {
     entities.push({ type: "custom_emoji", ...place, custom_emoji_id: tag.attributes["emoji-id"] ?? "" });
   } else if (tag.name === "blockquote") {
-    entities.push({ type: "expandable" in tag.attributes ? "expandable_blockquote" : "blockquote", ...place });
+    entities.push({
+      type: "expandable" in tag.attributes ? "expandable_blockquote" : "blockquote",
+      ...place,
+    });
   } else if (tag.attributes.class === "tg-spoiler") {
     entities.push({ type: "spoiler", ...place });
   } else {

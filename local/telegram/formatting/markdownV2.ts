@@ -1,6 +1,6 @@
 import type { MessageEntity } from "../wire.ts";
 import { byteOffset, EntityError } from "./entityError.ts";
-import type { FormattedText } from "./parse.ts";
+import type { FormattedText } from "./formattedText.ts";
 
 type OpenKind =
   | "Bold"
@@ -73,7 +73,8 @@ export function parseMarkdownV2(source: string): FormattedText {
   const close = (entry: Open, extra: Partial<MessageEntity> = {}): void => {
     const length = text.length - entry.offset;
     const language = entry.language ? { language: entry.language } : {};
-    if (length > 0) entities.push({ type: TYPES[entry.kind], offset: entry.offset, length, ...language, ...extra });
+    if (length > 0)
+      entities.push({ type: TYPES[entry.kind], offset: entry.offset, length, ...language, ...extra });
   };
 
   while (index < source.length) {
@@ -103,7 +104,12 @@ export function parseMarkdownV2(source: string): FormattedText {
       continue;
     }
     const mark = top && MARKS[top.kind];
-    if (top && mark && source.startsWith(mark, index) && !(top.kind === "Italic" && source[index + 1] === "_")) {
+    if (
+      top &&
+      mark &&
+      source.startsWith(mark, index) &&
+      !(top.kind === "Italic" && source[index + 1] === "_")
+    ) {
       open.pop();
       const target = readTarget(source, index + mark.length, top.kind);
       close(top, target.entity);
@@ -133,7 +139,9 @@ export function parseMarkdownV2(source: string): FormattedText {
   }
   const left = open.at(-1);
   if (left) {
-    throw new EntityError(`Can't find end of ${left.kind} entity at byte offset ${byteOffset(source, left.start)}`);
+    throw new EntityError(
+      `Can't find end of ${left.kind} entity at byte offset ${byteOffset(source, left.start)}`,
+    );
   }
   return { text, entities };
 }
@@ -177,6 +185,8 @@ function readTarget(
     throw new EntityError(`Can't find end of ${what} at byte offset ${byteOffset(source, index)}`);
   }
   const entity =
-    kind === "TextUrl" ? { url } : { custom_emoji_id: new URLSearchParams(url.split("?")[1] ?? "").get("id") ?? "" };
+    kind === "TextUrl"
+      ? { url }
+      : { custom_emoji_id: new URLSearchParams(url.split("?")[1] ?? "").get("id") ?? "" };
   return { entity, end: at + 1 };
 }

@@ -3,15 +3,10 @@ import { badRequest } from "../errors.ts";
 import type { MessageEntity } from "../wire.ts";
 import { detectEntities } from "./detect.ts";
 import { EntityError } from "./entityError.ts";
+import type { FormattedText } from "./formattedText.ts";
 import { parseHtml } from "./html.ts";
 import { parseMarkdown } from "./markdown.ts";
 import { parseMarkdownV2 } from "./markdownV2.ts";
-
-/** A text and what is formatted in it. */
-export interface FormattedText {
-  text: string;
-  entities: MessageEntity[];
-}
 
 const entitiesSchema = z.array(
   z.object({

@@ -67,7 +67,8 @@ export function getFile(call: Call): Record<string, unknown> {
 
 export function getChat(call: Call): Record<string, unknown> {
   const chat = findChat(call.core, Number(call.params.text("chat_id") ?? ""));
-  if (!chat || dialogStatus(call.core, call.bot.id, chat.id) === undefined) throw badRequest("chat not found");
+  if (!chat || dialogStatus(call.core, call.bot.id, chat.id) === undefined)
+    throw badRequest("chat not found");
   return { ...chat, accent_color_id: 0, max_reaction_count: 11 };
 }
 
@@ -80,7 +81,10 @@ export function setMyCommands(call: Call): true {
 }
 
 export function getMyCommands(call: Call): unknown {
-  const row = call.core.store.get<{ commands: string }>("SELECT commands FROM bots WHERE id = ?", call.bot.id);
+  const row = call.core.store.get<{ commands: string }>(
+    "SELECT commands FROM bots WHERE id = ?",
+    call.bot.id,
+  );
   return JSON.parse(row?.commands ?? "[]") as unknown;
 }
 

@@ -3,7 +3,9 @@ import type { Core } from "../core.ts";
 import type { Delivery } from "../delivery.ts";
 import type { FloodControl } from "../flood.ts";
 import type { Params } from "../params.ts";
-import type { Polling } from "./getUpdates.ts";
+
+/** Who polls for which bot: Telegram allows one at a time, and the newer one wins. */
+type Polling = Map<number, AbortController>;
 
 /** One authenticated Bot API call. */
 export interface Call {

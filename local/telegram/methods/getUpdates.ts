@@ -5,9 +5,6 @@ import { expireBefore, pendingUpdates, settleAllButLast, settlePending } from ".
 import { findWebhook, parseAllowedUpdates, saveAllowedUpdates } from "../webhooks.ts";
 import type { Call } from "./call.ts";
 
-/** Who polls for which bot: Telegram allows one at a time, and the newer one wins. */
-export type Polling = Map<number, AbortController>;
-
 const TIMEOUT_LIMIT_S = 50;
 const COUNT_LIMIT = 100;
 
@@ -37,7 +34,9 @@ export async function getUpdates(call: Call): Promise<unknown[]> {
       return updates.length > 0 ? updates : undefined;
     });
     if (mine.signal.aborted) {
-      throw conflict("terminated by other getUpdates request; make sure that only one bot instance is running");
+      throw conflict(
+        "terminated by other getUpdates request; make sure that only one bot instance is running",
+      );
     }
     return (found ?? []).map((update) => JSON.parse(update.body) as unknown);
   } finally {

@@ -21,7 +21,9 @@ export function sendMedia(kind: MediaKind): Method {
 function readMedia(call: Call, kind: MediaKind): Partial<Message> {
   const { core, bot, params } = call;
   const reference = params.text(kind) ?? "";
-  const upload = params.upload(reference.startsWith("attach://") ? reference.slice("attach://".length) : kind);
+  const upload = params.upload(
+    reference.startsWith("attach://") ? reference.slice("attach://".length) : kind,
+  );
   if (!upload) {
     if (reference === "") throw badRequest(`there is no ${kind} in the request`);
     if (/^https?:/i.test(reference)) {

@@ -21,7 +21,11 @@ export function sendToChat(call: Call, chat: Chat, content: Partial<Message>): M
   if (threadId !== undefined) assertThread(call, chat, threadId);
   const replyTo = findReplied(call, chat);
   const markup = readReplyMarkup(params);
-  const preview = params.json("link_preview_options", linkPreviewSchema, "can't parse link preview options JSON object");
+  const preview = params.json(
+    "link_preview_options",
+    linkPreviewSchema,
+    "can't parse link preview options JSON object",
+  );
   call.flood.admit(bot.id, chat.id, core.now());
 
   const message = core.store.transaction(() => {

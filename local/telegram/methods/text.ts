@@ -1,7 +1,8 @@
 import { requireWritableChat } from "../accounts.ts";
 import { seconds } from "../core.ts";
 import { badRequest } from "../errors.ts";
-import { formatText, type FormattedText } from "../formatting/parse.ts";
+import type { FormattedText } from "../formatting/formattedText.ts";
+import { formatText } from "../formatting/parse.ts";
 import type { Params } from "../params.ts";
 import { addEntry, deleteMessage, findMessage, saveMessage } from "../transcript.ts";
 import type { Message } from "../wire.ts";
@@ -87,7 +88,11 @@ export function sendChatAction(call: Call): true {
 export function readCaption(params: Params): Partial<Message> {
   const source = params.text("caption") ?? "";
   if (source === "") return {};
-  const { text, entities } = formatText(source, params.text("parse_mode"), readEntities(params, "caption_entities"));
+  const { text, entities } = formatText(
+    source,
+    params.text("parse_mode"),
+    readEntities(params, "caption_entities"),
+  );
   if (text.length > CAPTION_LIMIT) throw badRequest("message caption is too long");
   return { caption: text, ...(entities.length > 0 ? { caption_entities: entities } : {}) };
 }

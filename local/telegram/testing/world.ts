@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { startTelegram, type TelegramOptions } from "./server.ts";
+import { startTelegram, type TelegramOptions } from "../server.ts";
+import type { Json } from "../../service/testing/json.ts";
 
 export const TOKEN = "4242:AAbcdefghijklmnopqrstuvwxyz012345678";
 export const PERSON = { id: 77, first_name: "Ada" };
@@ -15,7 +16,7 @@ export interface ApiAnswer {
   status: number;
   ok: boolean;
   // Each test reads the fields of its own method.
-  result: any;
+  result: Json;
   description?: string;
   parameters?: { retry_after: number };
 }
@@ -26,7 +27,7 @@ export interface World {
   /** Calls a Bot API method with JSON parameters. */
   bot(method: string, params?: Record<string, unknown>, token?: string): Promise<ApiAnswer>;
   /** Calls the control API; a body makes it a POST. */
-  control(path: string, body?: unknown, method?: string): Promise<any>;
+  control(path: string, body?: unknown, method?: string): Promise<Json>;
   /** The person writes to the bot in their private chat. */
   say(text: string): Promise<{ update_id: number; message_id: number }>;
   close(): Promise<void>;
@@ -90,20 +91,20 @@ export interface WebhookAnswer {
 export interface Webhook {
   url: string;
   /** All deliveries so far, in the order in which they arrived. */
-  received: { headers: IncomingHttpHeaders; update: any; at: number }[];
+  received: { headers: IncomingHttpHeaders; update: Json; at: number }[];
   /** Most deliveries that were open at the same time. */
   mostAtOnce(): number;
   /** Resolves when so many deliveries arrived. */
   count(n: number): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** A webhook on loopback; `answer` decides per delivery (counted from 0). It stops with the test. */
 export async function startWebhook(
-  answer: (index: number, update: any) => WebhookAnswer = () => ({ status: 200 }),
-  port = 0,
+  answer: (index: number, update: Json) => WebhookAnswer = () => ({ status: 200 }),
 ): Promise<Webhook> {
   const received: Webhook["received"] = [];
-  let waiting: { n: number; resolve(): void }[] = [];
+  let waiting: { n: number; resolve: () => void }[] = [];
   let open = 0;
   let most = 0;
   const server = createServer((request, response) => {
@@ -121,17 +122,17 @@ export async function startWebhook(
       }, decided.delayMs ?? 0);
     });
   });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  onTestFinished(
-    () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const close = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  onTestFinished(close);
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     received,
+    close,
     mostAtOnce: () => most,
     count: (n) =>
       received.length >= n ? Promise.resolve() : new Promise<void>((resolve) => waiting.push({ n, resolve })),
@@ -139,7 +140,10 @@ export async function startWebhook(
 }
 
 /** Asks until the answer satisfies; for states that follow an event in the background. */
-export async function eventually<Value>(read: () => Promise<Value>, good: (value: Value) => boolean): Promise<Value> {
+export async function eventually<Value>(
+  read: () => Promise<Value>,
+  good: (value: Value) => boolean,
+): Promise<Value> {
   for (let tries = 0; tries < 200; tries++) {
     const value = await read();
     if (good(value)) return value;
