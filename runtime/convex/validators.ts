@@ -151,6 +151,9 @@ export const vSnapshotFile = v.object({
 });
 export type SnapshotFile = Infer<typeof vSnapshotFile>;
 
+/** Content type that a worker uploads snapshot blobs with; the collector touches no other stored file. */
+export const SNAPSHOT_CONTENT_TYPE = "application/vnd.agent-factory.snapshot";
+
 export const vSnapshotForRestore = v.object({
   snapshotId: v.id("dataSnapshots"),
   version: v.number(),
@@ -166,6 +169,13 @@ export const vSnapshotForRestore = v.object({
   ),
 });
 export type SnapshotForRestore = Infer<typeof vSnapshotForRestore>;
+
+export const vPendingToolCall = v.object({
+  toolName: v.string(),
+  toolCallId: v.string(),
+  argsJson: v.string(),
+});
+export type PendingToolCall = Infer<typeof vPendingToolCall>;
 
 /** What a worker already holds of a conversation; the bundle then carries only the rest (spec F1). */
 export const vHydrationHolds = v.object({
@@ -186,7 +196,7 @@ export const vHydrationBundle = v.object({
   history: v.array(v.object({ role: vHistoryRole, content: v.string(), at: v.number() })),
   /** Highest history sequence number that the worker will hold after this bundle. */
   historyThrough: v.number(),
-  pendingToolCalls: v.array(v.object({ toolName: v.string(), toolCallId: v.string(), argsJson: v.string() })),
+  pendingToolCalls: v.array(vPendingToolCall),
   telegramBotToken: v.union(v.string(), v.null()),
   telegramApiUrl: v.string(),
   typingIndicator: v.boolean(),

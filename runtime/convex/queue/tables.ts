@@ -12,7 +12,7 @@ export const queueTables = {
     /** Public name, for example `telegram:<botId>:<chatId>`. */
     conversationId: v.string(),
     agentKey: v.string(),
-    /** Sequence number of the next message; FIFO order inside the conversation. */
+    /** Place in line of the next message; FIFO order inside the conversation. */
     nextSeq: v.number(),
     /** Sequence number of the next history row. */
     nextHistorySeq: v.number(),
@@ -46,6 +46,8 @@ export const queueTables = {
     dueAt: v.number(),
     /** Creation time of the head message: the last tie-breaker. */
     createdAt: v.number(),
+    /** Worker that served the conversation last: within a short grace it is asked first (policy/wake.ts). */
+    preferredWorkerId: v.optional(v.string()),
     /** Lease fields, set while leased. */
     leaseExpiresAt: v.optional(v.number()),
     workerId: v.optional(v.string()),
@@ -53,6 +55,7 @@ export const queueTables = {
     .index("by_conversation", ["conversation"])
     .index("by_order", ["state", "rank", "dueAt", "createdAt"])
     .index("by_agent_order", ["state", "agentKey", "rank", "dueAt", "createdAt"])
+    .index("by_preference", ["state", "preferredWorkerId", "rank", "dueAt", "createdAt"])
     .index("by_due", ["state", "dueAt"])
     .index("by_lease_expiry", ["state", "leaseExpiresAt"])
     .index("by_worker", ["workerId"]),
@@ -64,6 +67,7 @@ export const queueTables = {
     conversation: v.id("conversations"),
     conversationId: v.string(),
     agentKey: v.string(),
+    /** Place in line. A message scheduled for later gets its real place when it is due (policy/order.ts). */
     seq: v.number(),
     status: vMessageStatus,
     payload: vPayload,
@@ -71,30 +75,34 @@ export const queueTables = {
     priority: v.number(),
     /** Not before this time, ms. Moves forward with each retry. */
     dueAt: v.number(),
-    /** True while dueAt lies ahead; cleared by the scheduled promotion. Keeps `queuedReady` exact. */
+    /** True until the promotion at dueAt has run. Keeps `queuedReady` exact. */
     delayed: v.boolean(),
     /** Attempts begun that count (a release gives one back). */
     attempts: v.number(),
     maxAttempts: v.number(),
     leaseId: v.optional(v.string()),
     leaseExpiresAt: v.optional(v.number()),
+    /** Holder of the lease, or the last one. */
     workerId: v.optional(v.string()),
-    /** Key of the claim call that took the lease: a repeated call gets the same lease back. */
+    /** Key of the claim call that took the latest lease: a repeated call gets the same lease back, or nothing. */
     claimKey: v.optional(v.string()),
     claimedAt: v.optional(v.number()),
     cancelRequestedAt: v.optional(v.number()),
     lastError: v.optional(v.string()),
     finishedAt: v.optional(v.number()),
-    /** Milliseconds of each phase, for timelines: enqueued, claimed, hydrated, answered. */
-    hydratedAt: v.optional(v.number()),
     answerText: v.optional(v.string()),
+    /** Snapshot that was taken before this turn completed. */
+    snapshotId: v.optional(v.string()),
+    usage: v.optional(v.object({ inputTokens: v.optional(v.number()), outputTokens: v.optional(v.number()) })),
+    /** Durations that the worker measured, ms, for timelines. */
+    timings: v.optional(v.object({ hydrateMs: v.optional(v.number()), modelMs: v.optional(v.number()) })),
     /** Set when enqueue came from a consumer app or schedule: who asked. */
     source: v.optional(v.string()),
   })
     .index("by_conversation_status_seq", ["conversation", "status", "seq"])
     .index("by_conversation_external", ["conversation", "payload.externalMessageId"])
     .index("by_status_finished", ["status", "finishedAt"])
-    .index("by_worker_status", ["workerId", "status"]),
+    .index("by_worker_claim", ["workerId", "claimKey"]),
 
   /**
    * Exact counts, sharded by conversation so that enqueues do not contend on one row.

@@ -1,0 +1,35 @@
+/**
+ * The operators' surface (spec A2): `npx convex run factory:<name> '{…}'` with the admin key. Everything here is
+ * internal; this file only re-exports, grouped by room, so that paths are short and stay.
+ */
+
+// ---- hydration
+export { configureAgent, listAgents, seedDefaultAgent } from "./hydration/agents.ts";
+export { listConversationMessages } from "./hydration/listHistory.ts";
+
+// ---- secrets
+export { importSecret } from "./secrets/importSecret.ts";
+export { secretStatus } from "./secrets/read.ts";
+export { removeSecret } from "./secrets/removeSecret.ts";
+export { rewrapSecrets } from "./secrets/rewrap.ts";
+
+// ---- config
+export { applyRuntimeConfig, runtimeConfig, runtimeConfigHistory } from "./config/apply.ts";
+
+// ---- queue
+export { enqueue } from "./queue/enqueue.ts";
+export { hasQueuedJobsForConversation, listJobsByStatus, queueStats } from "./queue/stats.ts";
+export { recoverQueue, releaseStuckJobs } from "./queue/operators.ts";
+export { messageTimeline } from "./queue/timeline.ts";
+export { cancelMessage } from "./queue/cancel.ts";
+export { pauseConversation, resumeConversation } from "./queue/pause.ts";
+export { discardDeadLetters, listDeadLetters, replayDeadLetters } from "./queue/deadLetters.ts";
+
+// ---- audit
+export { listAudit } from "./audit/list.ts";
+
+// ---- scaler, machines
+
+// ---- ingress, identity, replies
+
+// ---- schedules

@@ -1,0 +1,50 @@
+/**
+ * Commands of a chat. They are answered here, at ingress, and so overtake whatever waits in the queue; their answers
+ * take the control lane past the conversation's own replies.
+ */
+import type { MutationCtx, QueryCtx } from "../_generated/server.js";
+import { type ChatPlace, conversationOfChat, startNewConversation } from "../identity/chatConversations.ts";
+import type { CommandName } from "../policy/addressing.ts";
+import { cancelConversationTurn } from "../queue/cancel.ts";
+import { texts } from "./texts.ts";
+
+/** Commands that act on a conversation; `/start` is pairing's (receive.ts). */
+export type ConversationCommand = Exclude<CommandName, "start">;
+
+/** Carries a command out and returns the line to answer with, and the conversation it concerned. */
+export async function runCommand(
+  ctx: MutationCtx,
+  command: ConversationCommand,
+  place: ChatPlace,
+): Promise<{ text: string; conversationId: string }> {
+  const conversationId = await conversationOfChat(ctx, place);
+  switch (command) {
+    case "help":
+      return { text: texts.help, conversationId };
+    case "status":
+      return { text: await describeStatus(ctx, conversationId), conversationId };
+    case "stop": {
+      const { outcome } = await cancelConversationTurn(ctx, conversationId);
+      return { text: outcome === "none" ? texts.nothingToStop : texts.stopped, conversationId };
+    }
+    case "new":
+      // A turn that still runs would answer into a conversation that the person has just left.
+      await cancelConversationTurn(ctx, conversationId);
+      return { text: texts.newConversation, conversationId: await startNewConversation(ctx, place) };
+  }
+}
+
+async function describeStatus(ctx: QueryCtx, conversationId: string): Promise<string> {
+  const conversation = await ctx.db
+    .query("conversations")
+    .withIndex("by_conversation_id", (q) => q.eq("conversationId", conversationId))
+    .unique();
+  if (conversation === null) return texts.idle;
+  if (conversation.pausedAt !== undefined) return texts.paused;
+  const head = await ctx.db
+    .query("conversationHeads")
+    .withIndex("by_conversation", (q) => q.eq("conversation", conversation._id))
+    .unique();
+  if (head?.state === "leased") return texts.working(conversation.queuedCount);
+  return conversation.queuedCount > 0 ? texts.waiting(conversation.queuedCount) : texts.idle;
+}

@@ -1,0 +1,40 @@
+import type { RuntimeConfig } from "./runtimeConfig.ts";
+
+/** The part of the config that an existing machine cannot take over: a change of it is rolled out. */
+export interface MachineSpec {
+  image: string;
+  guest: RuntimeConfig["provider"]["guest"];
+  volume: RuntimeConfig["provider"]["volume"];
+  env: Record<string, string>;
+  minSecretsVersion: number | null;
+}
+
+export function machineSpec(provider: RuntimeConfig["provider"]): MachineSpec {
+  const { image, guest, volume, env, minSecretsVersion } = provider;
+  return { image, guest, volume, env, minSecretsVersion };
+}
+
+/** Same spec, same text, whatever the order in which its keys were written. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** 16 hex digits that name a spec. */
+export async function specHash(provider: RuntimeConfig["provider"]): Promise<string> {
+  const bytes = new TextEncoder().encode(canonicalJson(machineSpec(provider)));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest.slice(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What changed between two specs, in words for the decision log. */
+export function describeSpecChange(before: MachineSpec, after: MachineSpec): string {
+  const changed = (Object.keys(after) as Array<keyof MachineSpec>).filter(
+    (key) => canonicalJson(before[key]) !== canonicalJson(after[key]),
+  );
+  return changed.length === 0 ? "nothing" : changed.join(", ");
+}

@@ -1,0 +1,24 @@
+/** An agent's Markdown to the messages that Telegram takes. */
+import { parseMarkdown } from "./markdown.ts";
+import { type Span, renderHtml, renderPlain } from "./spans.ts";
+import { splitSpans } from "./split.ts";
+
+/** Telegram refuses longer messages; counted in UTF-16 units of the HTML, which is never shorter than what is shown. */
+export const PART_UNITS_MAX = 4_096;
+/** An answer of more parts than this is a mistake, not a message: about 160,000 characters. */
+export const PARTS_MAX = 40;
+
+const TRUNCATED = "[The answer was too long and was cut here.]";
+
+export type TextPart = { html: string; plain: string };
+
+/** Parts in reading order; none when the text shows nothing. */
+export function textParts(markdown: string): TextPart[] {
+  const { parts, truncated } = splitSpans(parseMarkdown(markdown), PART_UNITS_MAX, PARTS_MAX);
+  const rendered = parts.map(renderPart);
+  return truncated ? [...rendered, { html: `<i>${TRUNCATED}</i>`, plain: TRUNCATED }] : rendered;
+}
+
+function renderPart(spans: readonly Span[]): TextPart {
+  return { html: renderHtml(spans), plain: renderPlain(spans).slice(0, PART_UNITS_MAX) };
+}

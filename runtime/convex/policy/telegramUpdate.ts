@@ -1,0 +1,263 @@
+/**
+ * What a Telegram update means to us: parsed once, at the edge, into the few cases that ingress acts on. Fields that
+ * are not read here are not looked at. Everything else is ignored on purpose, with a reason.
+ */
+import * as z from "zod";
+import type { Attachment } from "../validators.ts";
+
+const idSchema = z.number().int();
+const chatSchema = z.object({
+  id: idSchema,
+  type: z.string(),
+  title: z.string().optional(),
+});
+const userSchema = z.object({
+  id: idSchema,
+  is_bot: z.boolean().optional(),
+  first_name: z.string().optional(),
+  last_name: z.string().optional(),
+  username: z.string().optional(),
+  language_code: z.string().optional(),
+});
+const entitySchema = z.object({
+  type: z.string(),
+  offset: z.number().int().min(0),
+  length: z.number().int().min(0),
+  user: userSchema.optional(),
+});
+const fileSchema = z.object({
+  file_id: z.string().min(1),
+  file_size: z.number().optional(),
+  file_name: z.string().optional(),
+  mime_type: z.string().optional(),
+  duration: z.number().optional(),
+});
+const photoSizeSchema = z.object({
+  file_id: z.string().min(1),
+  file_size: z.number().optional(),
+  width: z.number(),
+  height: z.number(),
+});
+const messageSchema = z.object({
+  message_id: idSchema,
+  chat: chatSchema.optional(),
+  from: userSchema.optional(),
+  message_thread_id: idSchema.optional(),
+  is_topic_message: z.boolean().optional(),
+  is_automatic_forward: z.boolean().optional(),
+  via_bot: z.object({ id: idSchema }).optional(),
+  text: z.string().optional(),
+  entities: z.array(entitySchema).optional(),
+  caption: z.string().optional(),
+  caption_entities: z.array(entitySchema).optional(),
+  reply_to_message: z.object({ from: userSchema.optional() }).optional(),
+  photo: z.array(photoSizeSchema).optional(),
+  voice: fileSchema.optional(),
+  audio: fileSchema.extend({ title: z.string().optional(), performer: z.string().optional() }).optional(),
+  video: fileSchema.optional(),
+  video_note: fileSchema.optional(),
+  animation: fileSchema.optional(),
+  document: fileSchema.optional(),
+  sticker: z.object({ emoji: z.string().optional() }).optional(),
+  location: z.object({ latitude: z.number(), longitude: z.number() }).optional(),
+  venue: z.object({ title: z.string(), address: z.string().optional() }).optional(),
+  contact: z.object({ first_name: z.string(), phone_number: z.string().optional() }).optional(),
+  poll: z.object({ question: z.string(), options: z.array(z.object({ text: z.string() })).optional() }).optional(),
+  dice: z.object({ emoji: z.string(), value: z.number() }).optional(),
+  migrate_to_chat_id: idSchema.optional(),
+});
+type TelegramMessage = z.output<typeof messageSchema>;
+
+const updateSchema = z.object({
+  update_id: z.number().int().min(0),
+  message: messageSchema.optional(),
+  my_chat_member: z
+    .object({ chat: chatSchema, from: userSchema.optional(), new_chat_member: z.object({ status: z.string() }) })
+    .optional(),
+});
+
+export type Mention = { offset: number; length: number } & (
+  | { kind: "username"; username: string }
+  | { kind: "user"; userId: string }
+);
+
+/** A message of a person, in our words. Ids are strings: Telegram's exceed 32 bits and are never computed with. */
+export type PersonMessage = {
+  kind: "message";
+  messageId: number;
+  chat: { id: string; isPrivate: boolean; title: string | null };
+  threadId: number | null;
+  sender: { id: string; name: string; languageCode: string | null };
+  text: string;
+  mentions: Mention[];
+  /** A leading `/command`, as Telegram marked it. */
+  command: { name: string; addressee: string | null; argument: string } | null;
+  replyToUserId: string | null;
+  attachments: Attachment[];
+};
+
+export type UpdateEvent =
+  | PersonMessage
+  | { kind: "membership"; chatId: string; isMember: boolean }
+  | { kind: "migration"; fromChatId: string; toChatId: string }
+  | { kind: "ignored"; reason: string };
+
+export type ParsedUpdate = { ok: true; updateId: number; event: UpdateEvent } | { ok: false; reason: string };
+
+/** Kinds that we ask Telegram for: everything else would only cost a call. */
+export const ALLOWED_UPDATES = ["message", "my_chat_member"] as const;
+
+const NAME_UNITS_MAX = 64;
+
+/** Parses one update. Never throws; anything that is no update at all is `{ok: false}`. */
+export function parseUpdate(input: unknown): ParsedUpdate {
+  const parsed = updateSchema.safeParse(input);
+  if (!parsed.success) {
+    const path = parsed.error.issues[0]?.path.join(".") ?? "";
+    return { ok: false, reason: `not a Telegram update${path === "" ? "" : ` (${path})`}` };
+  }
+  const { update_id: updateId, message, my_chat_member: membership } = parsed.data;
+  return { ok: true, updateId, event: toEvent(message, membership, input) };
+}
+
+function toEvent(
+  message: TelegramMessage | undefined,
+  membership: z.output<typeof updateSchema>["my_chat_member"],
+  input: unknown,
+): UpdateEvent {
+  if (message !== undefined) return messageEvent(message);
+  if (membership !== undefined) {
+    const { status } = membership.new_chat_member;
+    return { kind: "membership", chatId: String(membership.chat.id), isMember: status !== "kicked" && status !== "left" };
+  }
+  // An edit changes nothing: the first text was accepted, may be running, and an answer to it stays an answer.
+  const kind = Object.keys(input as object).find((key) => key !== "update_id") ?? "nothing";
+  return { kind: "ignored", reason: `update kind '${kind.slice(0, NAME_UNITS_MAX)}' is not acted on` };
+}
+
+function messageEvent(message: TelegramMessage): UpdateEvent {
+  const { chat, from } = message;
+  if (chat === undefined) return { kind: "ignored", reason: "no chat" };
+  if (message.migrate_to_chat_id !== undefined) {
+    return { kind: "migration", fromChatId: String(chat.id), toChatId: String(message.migrate_to_chat_id) };
+  }
+  if (chat.type === "channel") return { kind: "ignored", reason: "channel posts are not acted on" };
+  if (from === undefined) return { kind: "ignored", reason: "no sender" };
+  if (from.is_bot === true) return { kind: "ignored", reason: "sent by a bot" };
+  if (message.is_automatic_forward === true) return { kind: "ignored", reason: "forwarded from a channel" };
+  const attachments = attachmentsOf(message);
+  const written = blankToNull(message.text) ?? blankToNull(message.caption);
+  const text = written ?? describeMedia(message);
+  if (text === null) return { kind: "ignored", reason: "no text, caption or media" };
+  const source = written ?? "";
+  const entities = blankToNull(message.text) === null ? (message.caption_entities ?? []) : (message.entities ?? []);
+  return {
+    kind: "message",
+    messageId: message.message_id,
+    chat: { id: String(chat.id), isPrivate: chat.type === "private", title: chat.title ?? null },
+    threadId: message.is_topic_message === true ? (message.message_thread_id ?? null) : null,
+    sender: { id: String(from.id), name: displayName(from), languageCode: from.language_code ?? null },
+    text,
+    mentions: mentionsOf(source, entities),
+    command: commandOf(source, entities),
+    replyToUserId: message.reply_to_message?.from === undefined ? null : String(message.reply_to_message.from.id),
+    attachments,
+  };
+}
+
+function blankToNull(text: string | undefined): string | null {
+  return text === undefined || text.trim() === "" ? null : text;
+}
+
+function displayName(user: z.output<typeof userSchema>): string {
+  const name = [user.first_name, user.last_name].filter(Boolean).join(" ") || user.username || "unknown";
+  return name.slice(0, NAME_UNITS_MAX);
+}
+
+function mentionsOf(text: string, entities: readonly z.output<typeof entitySchema>[]): Mention[] {
+  const mentions: Mention[] = [];
+  for (const { type, offset, length, user } of entities) {
+    if (type === "mention") {
+      mentions.push({ kind: "username", offset, length, username: text.slice(offset + 1, offset + length) });
+    } else if (type === "text_mention" && user !== undefined) {
+      mentions.push({ kind: "user", offset, length, userId: String(user.id) });
+    }
+  }
+  return mentions;
+}
+
+/**
+ * The command that a text begins with. Telegram marks commands with an entity; text that merely starts with a slash
+ * (a path) is none. Clients that send no entities are still understood for the exact form `/word`.
+ */
+function commandOf(
+  text: string,
+  entities: readonly z.output<typeof entitySchema>[],
+): PersonMessage["command"] {
+  const marked = entities.length === 0 || entities.some(({ type, offset }) => type === "bot_command" && offset === 0);
+  if (!marked) return null;
+  const match = /^\/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+([\s\S]*))?$/.exec(text);
+  if (match === null) return null;
+  return { name: (match[1] as string).toLowerCase(), addressee: match[2] ?? null, argument: (match[3] ?? "").trim() };
+}
+
+/** Files of a message. Of a photo's sizes the largest; a GIF also comes as a document, which is the same file. */
+function attachmentsOf(message: TelegramMessage): Attachment[] {
+  const attachments: Attachment[] = [];
+  const photo = message.photo?.reduce((best, size) => (size.width * size.height > best.width * best.height ? size : best));
+  if (photo !== undefined) {
+    attachments.push({
+      kind: "photo",
+      telegramFileId: photo.file_id,
+      mimeType: "image/jpeg",
+      ...(photo.file_size === undefined ? {} : { sizeBytes: photo.file_size }),
+    });
+  }
+  if (message.voice) attachments.push(fileAttachment("voice", message.voice));
+  if (message.audio) attachments.push(fileAttachment("audio", message.audio));
+  if (message.video) attachments.push(fileAttachment("video", message.video));
+  if (message.video_note) attachments.push(fileAttachment("video", message.video_note));
+  if (message.animation) attachments.push(fileAttachment("video", message.animation));
+  else if (message.document) attachments.push(fileAttachment("document", message.document));
+  return attachments;
+}
+
+function fileAttachment(kind: Attachment["kind"], file: z.output<typeof fileSchema>): Attachment {
+  return {
+    kind,
+    telegramFileId: file.file_id,
+    ...(file.file_name === undefined ? {} : { fileName: file.file_name }),
+    ...(file.mime_type === undefined ? {} : { mimeType: file.mime_type }),
+    ...(file.file_size === undefined ? {} : { sizeBytes: file.file_size }),
+  };
+}
+
+/** Words for a message without any: what the agent reads in place of text. null when there is nothing to describe. */
+function describeMedia(message: TelegramMessage): string | null {
+  const seconds = (file: { duration?: number | undefined }): string =>
+    file.duration === undefined ? "" : `, ${file.duration} s`;
+  if (message.photo && message.photo.length > 0) return "[photo]";
+  if (message.voice) return `[voice message${seconds(message.voice)}]`;
+  if (message.audio) {
+    const title = [message.audio.performer, message.audio.title].filter(Boolean).join(" – ");
+    return `[audio${title === "" ? "" : `: ${title}`}${seconds(message.audio)}]`;
+  }
+  if (message.video) return `[video${seconds(message.video)}]`;
+  if (message.video_note) return `[video message${seconds(message.video_note)}]`;
+  if (message.animation) return "[animation]";
+  if (message.document) {
+    return message.document.file_name === undefined ? "[document]" : `[document: ${message.document.file_name}]`;
+  }
+  if (message.sticker) return message.sticker.emoji === undefined ? "[sticker]" : `[sticker ${message.sticker.emoji}]`;
+  if (message.venue) return `[venue: ${[message.venue.title, message.venue.address].filter(Boolean).join(", ")}]`;
+  if (message.location) return `[location: ${message.location.latitude}, ${message.location.longitude}]`;
+  if (message.contact) {
+    return `[contact: ${[message.contact.first_name, message.contact.phone_number].filter(Boolean).join(", ")}]`;
+  }
+  if (message.poll) {
+    const options = (message.poll.options ?? []).map((option) => option.text).join(" / ");
+    return `[poll: ${message.poll.question}${options === "" ? "" : ` (${options})`}]`;
+  }
+  if (message.dice) return `[dice ${message.dice.emoji}: ${message.dice.value}]`;
+  return null;
+}

@@ -1,0 +1,68 @@
+/** Which one worker is told that there is work. */
+import type { RuntimeConfig } from "./runtimeConfig.ts";
+
+export type WakeCandidate = {
+  workerId: string;
+  state: string;
+  hasFreeSlot: boolean;
+  load: number;
+  lastHeartbeatAt?: number | undefined;
+  canary: boolean;
+  dedicatedTo?: string | undefined;
+};
+
+/** Silent for this long: waking it would be waking nobody. */
+export function isSilent(worker: { lastHeartbeatAt?: number | undefined }, config: RuntimeConfig, now: number) {
+  return (worker.lastHeartbeatAt ?? 0) < now - config.scaling.workerLostAfterMs;
+}
+
+/** Whether this worker may serve that conversation at all: canary agents and dedication (turn.dedication). */
+export function mayServe(
+  worker: Pick<WakeCandidate, "canary" | "dedicatedTo" | "load">,
+  conversation: { agentKey: string; conversationId: string },
+  config: RuntimeConfig,
+): boolean {
+  const { canaryAgentKeys } = config.rollout;
+  if (worker.canary && canaryAgentKeys.length > 0 && !canaryAgentKeys.includes(conversation.agentKey)) {
+    return false;
+  }
+  // A worker without load may change its owner; one that is busy serves its owner alone.
+  if (config.turn.dedication === "none" || worker.load === 0) return true;
+  return config.turn.dedication === "agent" && worker.dedicatedTo === conversation.agentKey;
+}
+
+/**
+ * The holder of the conversation's files when it can take it, else the least loaded of the others.
+ * Workers already tried for this message are left out.
+ */
+export function chooseWorker(
+  holder: WakeCandidate | null,
+  others: readonly WakeCandidate[],
+  conversation: { agentKey: string; conversationId: string },
+  tried: readonly string[],
+  config: RuntimeConfig,
+  now: number,
+): string | null {
+  const able = (worker: WakeCandidate) =>
+    worker.state === "active" &&
+    worker.hasFreeSlot &&
+    !isSilent(worker, config, now) &&
+    !tried.includes(worker.workerId) &&
+    mayServe(worker, conversation, config);
+  if (holder !== null && able(holder)) return holder.workerId;
+  let best: WakeCandidate | null = null;
+  for (const worker of others) {
+    if (able(worker) && (best === null || worker.load < best.load)) best = worker;
+  }
+  return best?.workerId ?? null;
+}
+
+/** state active, ready and with room: what `workers.hasFreeSlot` says. */
+export function hasRoom(
+  worker: { state: string; slots: number; readyAt?: number | undefined },
+  load: number,
+  dedication: RuntimeConfig["turn"]["dedication"],
+): boolean {
+  if (worker.state !== "active" || worker.readyAt === undefined) return false;
+  return dedication === "conversation" ? load === 0 : load < worker.slots;
+}

@@ -1,0 +1,68 @@
+import { Temporal } from "temporal-polyfill";
+import type { RuntimeConfig } from "./runtimeConfig.ts";
+
+type WarmPool = RuntimeConfig["scaling"]["warmPool"];
+type WarmWindow = WarmPool["schedule"][number];
+
+/** `24:00` is the end of the day: 1440. */
+function minuteOfDay(time: string): number {
+  const [hours = "0", minutes = "0"] = time.split(":");
+  return Number(hours) * 60 + Number(minutes);
+}
+
+function isInside(window: WarmWindow, nowMs: number): boolean {
+  const local = Temporal.Instant.fromEpochMilliseconds(nowMs).toZonedDateTimeISO(window.timeZone);
+  const minute = local.hour * 60 + local.minute;
+  const from = minuteOfDay(window.from);
+  const to = minuteOfDay(window.to);
+  if (from < to) return window.weekdays.includes(local.dayOfWeek) && minute >= from && minute < to;
+  // A window over midnight belongs to the weekday on which it opens.
+  const yesterday = local.dayOfWeek === 1 ? 7 : local.dayOfWeek - 1;
+  return (
+    (window.weekdays.includes(local.dayOfWeek) && minute >= from) ||
+    (window.weekdays.includes(yesterday) && minute < to)
+  );
+}
+
+export interface WarmTarget {
+  /** Idle workers kept instead of destroyed. */
+  keep: number;
+  /** Of those, how many are made ahead of need: only windows ask for that, so that idle costs nothing. */
+  prepare: number;
+}
+
+/** How many warm workers are wanted now; the largest matching window wins. */
+export function warmTarget(pool: WarmPool, nowMs: number): WarmTarget {
+  if (pool.mode === "none") return { keep: 0, prepare: 0 };
+  const open = pool.schedule.filter((window) => isInside(window, nowMs));
+  const prepare = open.reduce((largest, window) => Math.max(largest, window.size), 0);
+  return { keep: Math.max(pool.size, prepare), prepare };
+}
+
+/** When a window next opens or closes, ms; null without a schedule. */
+export function nextWarmChange(pool: WarmPool, nowMs: number): number | null {
+  if (pool.mode === "none") return null;
+  let next: number | null = null;
+  for (const window of pool.schedule) {
+    const now = Temporal.Instant.fromEpochMilliseconds(nowMs).toZonedDateTimeISO(window.timeZone);
+    // Every weekday comes round within eight days, today's passed edge included.
+    for (let day = 0; day <= 8; day++) {
+      const midnight = now.add({ days: day }).startOfDay();
+      for (const minute of [minuteOfDay(window.from), minuteOfDay(window.to)]) {
+        const edge =
+          minute === 1_440
+            ? midnight.add({ days: 1 })
+            : midnight.toPlainDate().toZonedDateTime({
+                timeZone: window.timeZone,
+                plainTime: { hour: Math.floor(minute / 60), minute: minute % 60 },
+              });
+        const at = edge.epochMilliseconds;
+        const weekday = midnight.dayOfWeek;
+        const before = weekday === 1 ? 7 : weekday - 1;
+        const concerns = window.weekdays.includes(weekday) || window.weekdays.includes(before);
+        if (concerns && at > nowMs && (next === null || at < next)) next = at;
+      }
+    }
+  }
+  return next;
+}

@@ -1,0 +1,63 @@
+/** The answer of a turn: stored, appended to history and handed to the outbox in one transaction. */
+import type { Doc, Id } from "../_generated/dataModel.js";
+import type { MutationCtx } from "../_generated/server.js";
+import { readRuntimeConfig } from "../config/read.ts";
+import { appendHistory } from "../hydration/appendHistory.ts";
+import { storeAnswer } from "../replies/outbox.ts";
+import { commitSnapshot } from "../snapshots/finalize.ts";
+import type { Answer, HistoryMessage } from "../validators.ts";
+import { heldMessage } from "./fence.ts";
+import { endTurn, openForTurn } from "./turnEnd.ts";
+
+/** Answers beyond this are kept in the outbox only, characters; the row keeps the beginning. */
+const ANSWER_KEPT_CHARS = 100_000;
+
+export type Completion = {
+  messageId: Id<"messageQueue">;
+  leaseId: string;
+  /** null: the agent chose to say nothing. */
+  answer: Answer | null;
+  /** Appended to the conversation's history, in this order. */
+  history: HistoryMessage[];
+  snapshotId?: string | undefined;
+  usage?: { inputTokens?: number | undefined; outputTokens?: number | undefined } | undefined;
+  timings?: { hydrateMs?: number | undefined; modelMs?: number | undefined } | undefined;
+};
+
+/**
+ * Ends a turn with its answer. false and no write for a stale holder: whoever holds the message now answers it.
+ * A repeated call after a lost reply is also false, since the lease is gone; the worker then reads the
+ * message's end from its inbox or simply goes on.
+ */
+export async function completeMessage(
+  ctx: MutationCtx,
+  worker: Doc<"workers">,
+  completion: Completion,
+): Promise<boolean> {
+  const now = Date.now();
+  const message = await heldMessage(ctx, worker, completion, now);
+  if (message === null) return false;
+  const open = await openForTurn(ctx, message, now);
+  if (open === null) return false;
+  const { config } = await readRuntimeConfig(ctx);
+  if (message.cancelRequestedAt !== undefined) {
+    // Somebody said stop while the agent was writing: what it wrote is not sent.
+    await endTurn(ctx, message, { kind: "cancelled" }, worker, "neutral", config, open);
+    return true;
+  }
+  await appendHistory(ctx, open, completion.history);
+  if (completion.answer !== null) await storeAnswer(ctx, message, completion.answer);
+  const { snapshotId, usage, timings } = completion;
+  if (snapshotId !== undefined) await commitSnapshot(ctx, message, snapshotId);
+  const end = {
+    kind: "done" as const,
+    answerText: completion.answer?.text.slice(0, ANSWER_KEPT_CHARS) ?? null,
+    facts: {
+      ...(snapshotId === undefined ? {} : { snapshotId }),
+      ...(usage === undefined ? {} : { usage }),
+      ...(timings === undefined ? {} : { timings }),
+    },
+  };
+  await endTurn(ctx, message, end, worker, "done", config, open);
+  return true;
+}

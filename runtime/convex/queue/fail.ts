@@ -1,0 +1,75 @@
+/** Turns that end without an answer: failed, or released by a drain. */
+import type { Doc, Id } from "../_generated/dataModel.js";
+import type { MutationCtx } from "../_generated/server.js";
+import { readRuntimeConfig } from "../config/read.ts";
+import { decideRetry } from "../policy/retry.ts";
+import type { FailOutcome } from "../validators.ts";
+import { heldMessage } from "./fence.ts";
+import { endTurn, openForTurn } from "./turnEnd.ts";
+
+const ERROR_KEPT_CHARS = 2_000;
+
+type Failure = {
+  messageId: Id<"messageQueue">;
+  leaseId: string;
+  errorMessage: string;
+  /** `permanent`: trying again cannot help. Default `retryable`. */
+  errorKind?: "retryable" | "permanent" | undefined;
+};
+
+/** Retries with backoff until the attempts are spent, then dead-letters. false/false/null for a stale holder. */
+export async function failMessage(
+  ctx: MutationCtx,
+  worker: Doc<"workers">,
+  failure: Failure,
+): Promise<FailOutcome> {
+  const nothing = { requeued: false, deadLettered: false, nextScheduledFor: null };
+  const now = Date.now();
+  const message = await heldMessage(ctx, worker, failure, now);
+  if (message === null) return nothing;
+  const open = await openForTurn(ctx, message, now);
+  if (open === null) return nothing;
+  const { config } = await readRuntimeConfig(ctx);
+  if (message.cancelRequestedAt !== undefined) {
+    await endTurn(ctx, message, { kind: "cancelled" }, worker, "neutral", config, open);
+    return nothing;
+  }
+  const lastError = failure.errorMessage.slice(0, ERROR_KEPT_CHARS);
+  const setback = { kind: "error" as const, permanent: failure.errorKind === "permanent" };
+  const decision = decideRetry(config.retry, message, setback, Math.random());
+  if (decision.kind === "give_up") {
+    await endTurn(ctx, message, { kind: "dead_letter", lastError }, worker, "failed", config, open);
+    return { requeued: false, deadLettered: true, nextScheduledFor: null };
+  }
+  const dueAt = now + decision.delayMs;
+  const end = { kind: "requeue" as const, dueAt, attempts: decision.attempts, lastError };
+  await endTurn(ctx, message, end, worker, "failed", config, open);
+  return { requeued: true, deadLettered: false, nextScheduledFor: dueAt };
+}
+
+/** Gives a message back, unspent: a planned drain or deploy is nobody's failure. false for a stale holder. */
+export async function releaseMessage(
+  ctx: MutationCtx,
+  worker: Doc<"workers">,
+  args: { messageId: Id<"messageQueue">; leaseId: string; reason: string },
+): Promise<boolean> {
+  const now = Date.now();
+  const message = await heldMessage(ctx, worker, args, now);
+  if (message === null) return false;
+  const open = await openForTurn(ctx, message, now);
+  if (open === null) return false;
+  const { config } = await readRuntimeConfig(ctx);
+  if (message.cancelRequestedAt !== undefined) {
+    await endTurn(ctx, message, { kind: "cancelled" }, worker, "neutral", config, open);
+    return true;
+  }
+  const decision = decideRetry(config.retry, message, { kind: "release" }, 0);
+  const end = {
+    kind: "requeue" as const,
+    dueAt: now,
+    attempts: decision.attempts,
+    lastError: `Released: ${args.reason}`.slice(0, ERROR_KEPT_CHARS),
+  };
+  await endTurn(ctx, message, end, worker, "neutral", config, open);
+  return true;
+}

@@ -1,0 +1,166 @@
+/**
+ * Leases whose time is over. Three callers, one act (`recoverLease`):
+ * - checkLease, scheduled by each claim for the moment of expiry, re-arms itself while heartbeats renew;
+ * - sweepLeases, the cron's safety net, pages through everything that is overdue;
+ * - recoverWorker, when a worker is known to be dead before its leases have run out.
+ *
+ * A recovery and a late completion may race: both read the message first, so that one of them sees the other's
+ * commit and does nothing.
+ */
+import { v } from "convex/values";
+import { internal } from "../_generated/api.js";
+import type { Doc } from "../_generated/dataModel.js";
+import { internalMutation, type MutationCtx } from "../_generated/server.js";
+import { readRuntimeConfig, readRuntimeConfigOrNull } from "../config/read.ts";
+import { isExpired } from "../policy/lease.ts";
+import { decideRetry, type Setback } from "../policy/retry.ts";
+import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
+import { kickScaler } from "../scaler/kick.ts";
+import { endTurn, openForTurn, type TurnEnd } from "./turnEnd.ts";
+
+export const LEASE_EXPIRED_ERROR = "Lease expired while processing";
+
+/** Leases handled per transaction of the sweep. */
+const SWEEP_PAGE = 32;
+/** More than the slots of any worker (scaling.jobsPerWorker is at most 64). */
+const WORKER_LEASES_MAX = 128;
+
+/** Takes the lease away from its holder. The caller has found it expired, or its worker dead. */
+async function recoverLease(
+  ctx: MutationCtx,
+  message: Doc<"messageQueue">,
+  setback: Setback,
+  error: string,
+  config: RuntimeConfig,
+  now: number,
+): Promise<boolean> {
+  const open = await openForTurn(ctx, message, now);
+  if (open === null) return false;
+  const holder =
+    message.workerId === undefined
+      ? null
+      : await ctx.db
+          .query("workers")
+          .withIndex("by_worker_id", (q) => q.eq("workerId", message.workerId ?? ""))
+          .first();
+  const decision = decideRetry(config.retry, message, setback, 0);
+  const end: TurnEnd =
+    message.cancelRequestedAt !== undefined
+      ? { kind: "cancelled" }
+      : decision.kind === "give_up"
+        ? { kind: "dead_letter", lastError: error }
+        : { kind: "requeue", dueAt: now, attempts: decision.attempts, lastError: error };
+  await endTurn(ctx, message, end, holder, setback.kind === "release" ? "neutral" : "failed", config, open);
+  return true;
+}
+
+/** Scheduled for the expiry of a lease. */
+export const checkLease = internalMutation({
+  args: { messageId: v.id("messageQueue"), leaseId: v.string() },
+  returns: v.null(),
+  handler: async (ctx, { messageId, leaseId }): Promise<null> => {
+    const message = await ctx.db.get("messageQueue", messageId);
+    // Done, cancelled, requeued, or leased anew (that claim has its own check): nothing to look after.
+    if (message === null || message.status !== "processing" || message.leaseId !== leaseId) return null;
+    const now = Date.now();
+    if (!isExpired(message, now)) {
+      const at = message.leaseExpiresAt ?? now;
+      await ctx.scheduler.runAt(at, internal.queue.recovery.checkLease, { messageId, leaseId });
+      return null;
+    }
+    const { config } = await readRuntimeConfig(ctx);
+    await recoverLease(ctx, message, { kind: "crash" }, LEASE_EXPIRED_ERROR, config, now);
+    await kickScaler(ctx, "a lease expired");
+    return null;
+  },
+});
+
+/** For claim: recovers the lease that expired first, if any. */
+export async function recoverOneExpired(
+  ctx: MutationCtx,
+  config: RuntimeConfig,
+  now: number,
+): Promise<boolean> {
+  const head = await ctx.db
+    .query("conversationHeads")
+    .withIndex("by_lease_expiry", (q) => q.eq("state", "leased").lte("leaseExpiresAt", now))
+    .first();
+  return head !== null && (await recoverHead(ctx, head, config, now));
+}
+
+/** @returns false for a row that is not fit to be recovered; the caller goes on with the next. */
+async function recoverHead(
+  ctx: MutationCtx,
+  head: Doc<"conversationHeads">,
+  config: RuntimeConfig,
+  now: number,
+): Promise<boolean> {
+  const message = await ctx.db.get("messageQueue", head.message);
+  if (message === null || !isExpired(message, now)) return false;
+  return await recoverLease(ctx, message, { kind: "crash" }, LEASE_EXPIRED_ERROR, config, now);
+}
+
+/**
+ * Recovers every expired lease, a page per transaction. Rows that cannot be recovered (a conversation deleted
+ * by hand) stay where they are: the cursor has passed them, so that they never hide the rows behind.
+ */
+export const sweepLeases = internalMutation({
+  args: { cursor: v.optional(v.string()), until: v.optional(v.number()) },
+  returns: v.object({ recovered: v.number(), unfit: v.number(), more: v.boolean() }),
+  handler: async (ctx, args): Promise<{ recovered: number; unfit: number; more: boolean }> => {
+    const active = await readRuntimeConfigOrNull(ctx);
+    if (active === null) return { recovered: 0, unfit: 0, more: false };
+    const now = Date.now();
+    // All pages of a sweep look at the same range, or a cursor of one would not fit the next.
+    const until = args.until ?? now;
+    const page = await ctx.db
+      .query("conversationHeads")
+      .withIndex("by_lease_expiry", (q) => q.eq("state", "leased").lte("leaseExpiresAt", until))
+      .paginate({ numItems: SWEEP_PAGE, cursor: args.cursor ?? null });
+    let recovered = 0;
+    for (const head of page.page) {
+      if (await recoverHead(ctx, head, active.config, now)) recovered += 1;
+    }
+    const unfit = page.page.length - recovered;
+    if (!page.isDone) {
+      const next = { cursor: page.continueCursor, until };
+      await ctx.scheduler.runAfter(0, internal.queue.recovery.sweepLeases, next);
+    }
+    if (recovered > 0) await kickScaler(ctx, `${recovered} leases expired`);
+    if (unfit > 0) console.warn(`lease sweep passed ${unfit} rows that it cannot recover`);
+    return { recovered, unfit, more: !page.isDone };
+  },
+});
+
+/**
+ * Takes all leases of a worker back at once. Called by the scaler when a machine is gone: waiting for expiry
+ * would only delay the people who wait.
+ */
+export const recoverWorker = internalMutation({
+  args: {
+    workerId: v.string(),
+    reason: v.string(),
+    /** true for a drain that ran out of time: planned, so no attempt is spent. Default false: a crash. */
+    planned: v.optional(v.boolean()),
+  },
+  returns: v.object({ recovered: v.number() }),
+  handler: async (ctx, { workerId, reason, planned }): Promise<{ recovered: number }> => {
+    const active = await readRuntimeConfigOrNull(ctx);
+    if (active === null) return { recovered: 0 };
+    const now = Date.now();
+    const setback: Setback = planned === true ? { kind: "release" } : { kind: "crash" };
+    const heads = await ctx.db
+      .query("conversationHeads")
+      .withIndex("by_worker", (q) => q.eq("workerId", workerId))
+      .take(WORKER_LEASES_MAX);
+    let recovered = 0;
+    for (const head of heads) {
+      const message = await ctx.db.get("messageQueue", head.message);
+      if (message === null || message.status !== "processing" || message.workerId !== workerId) continue;
+      const error = `Worker ${workerId} is gone: ${reason}`;
+      if (await recoverLease(ctx, message, setback, error, active.config, now)) recovered += 1;
+    }
+    if (recovered > 0) await kickScaler(ctx, `${workerId} lost ${recovered} leases`);
+    return { recovered };
+  },
+});

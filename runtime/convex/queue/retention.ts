@@ -1,0 +1,124 @@
+/**
+ * Deleting what has been kept long enough, in bounded batches. Each kind is one mutation that schedules itself
+ * again only while its batch was full.
+ */
+import { v } from "convex/values";
+import { internal } from "../_generated/api.js";
+import type { Doc } from "../_generated/dataModel.js";
+import { internalMutation, type MutationCtx } from "../_generated/server.js";
+import { readRuntimeConfigOrNull } from "../config/read.ts";
+import { isDueForDeletion, RETENTION_KINDS, type RetentionKind, retentionCutoff } from "../policy/retention.ts";
+import { emptyTally, saveTally } from "./counters.ts";
+
+/** Documents per transaction: some carry 100 kB, and Convex limits what one transaction reads. */
+const BATCH = 64;
+
+async function deleteMessage(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
+  for (const { storageId } of message.payload.attachments ?? []) {
+    const id = storageId === undefined ? null : ctx.db.system.normalizeId("_storage", storageId);
+    if (id !== null && (await ctx.db.system.get("_storage", id)) !== null) await ctx.storage.delete(id);
+  }
+  await ctx.db.delete("messageQueue", message._id);
+  if (message.status === "dead_letter") {
+    await saveTally(ctx, message.conversationId, { ...emptyTally(), deadLetter: -1 });
+  }
+}
+
+async function pruneMessages(
+  ctx: MutationCtx,
+  status: "done" | "cancelled" | "dead_letter",
+  cutoff: number,
+): Promise<number> {
+  const rows = await ctx.db
+    .query("messageQueue")
+    .withIndex("by_status_finished", (q) => q.eq("status", status).lte("finishedAt", cutoff))
+    .take(BATCH);
+  // The index already says so; a rule this destructive is checked on the row itself.
+  const due = rows.filter((row) => isDueForDeletion(row, cutoff));
+  for (const row of due) await deleteMessage(ctx, row);
+  return due.length;
+}
+
+async function pruneWorkers(ctx: MutationCtx, cutoff: number): Promise<number> {
+  const rows = await ctx.db
+    .query("workers")
+    .withIndex("by_stopped_at", (q) => q.eq("state", "stopped").gt("stoppedAt", 0).lte("stoppedAt", cutoff))
+    .take(BATCH);
+  for (const row of rows) {
+    const signals = await ctx.db
+      .query("workerSignals")
+      .withIndex("by_worker_id", (q) => q.eq("workerId", row.workerId))
+      .first();
+    if (signals !== null) await ctx.db.delete("workerSignals", signals._id);
+    await ctx.db.delete("workers", row._id);
+  }
+  return rows.length;
+}
+
+async function pruneHistory(ctx: MutationCtx, cutoff: number): Promise<number> {
+  const rows = await ctx.db
+    .query("conversationMessages")
+    .withIndex("by_at", (q) => q.lte("at", cutoff))
+    .take(BATCH);
+  for (const row of rows) await ctx.db.delete("conversationMessages", row._id);
+  return rows.length;
+}
+
+async function pruneAudit(ctx: MutationCtx, cutoff: number): Promise<number> {
+  const rows = await ctx.db
+    .query("auditLog")
+    .withIndex("by_at", (q) => q.lte("at", cutoff))
+    .take(BATCH);
+  for (const row of rows) await ctx.db.delete("auditLog", row._id);
+  return rows.length;
+}
+
+async function pruneKind(ctx: MutationCtx, kind: RetentionKind, cutoff: number): Promise<number> {
+  switch (kind) {
+    case "done":
+    case "cancelled":
+    case "dead_letter":
+      return await pruneMessages(ctx, kind, cutoff);
+    case "history":
+      return await pruneHistory(ctx, cutoff);
+    case "audit":
+      return await pruneAudit(ctx, cutoff);
+    case "workers":
+      return await pruneWorkers(ctx, cutoff);
+  }
+}
+
+const vKind = v.union(
+  v.literal("done"),
+  v.literal("cancelled"),
+  v.literal("dead_letter"),
+  v.literal("history"),
+  v.literal("audit"),
+  v.literal("workers"),
+);
+
+/** One batch of one kind. */
+export const pruneBatch = internalMutation({
+  args: { kind: vKind },
+  returns: v.object({ deleted: v.number(), more: v.boolean() }),
+  handler: async (ctx, { kind }): Promise<{ deleted: number; more: boolean }> => {
+    const active = await readRuntimeConfigOrNull(ctx);
+    if (active === null) return { deleted: 0, more: false };
+    const deleted = await pruneKind(ctx, kind, retentionCutoff(kind, active.config.retention, Date.now()));
+    const more = deleted === BATCH;
+    if (more) await ctx.scheduler.runAfter(0, internal.queue.retention.pruneBatch, { kind });
+    return { deleted, more };
+  },
+});
+
+/** The nightly cron: one batch of each kind, in a transaction of its own. */
+export const prune = internalMutation({
+  args: {},
+  returns: v.null(),
+  handler: async (ctx): Promise<null> => {
+    for (const kind of RETENTION_KINDS) {
+      await ctx.scheduler.runAfter(0, internal.queue.retention.pruneBatch, { kind });
+    }
+    return null;
+  },
+});

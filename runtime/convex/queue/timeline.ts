@@ -1,0 +1,88 @@
+/** The life of messages as a person reads it: when each phase ended. */
+import { type Infer, v } from "convex/values";
+import type { Doc } from "../_generated/dataModel.js";
+import { internalQuery, type QueryCtx } from "../_generated/server.js";
+import { vMessageStatus } from "../validators.ts";
+import { findConversation } from "./openConversation.ts";
+
+const nullableTime = v.union(v.number(), v.null());
+
+/** Times are backend time, ms since the epoch; null: not reached, or not known. */
+const vMessageTimes = v.object({
+  messageId: v.id("messageQueue"),
+  conversationId: v.string(),
+  seq: v.number(),
+  status: vMessageStatus,
+  attempts: v.number(),
+  enqueuedAt: v.number(),
+  claimedAt: nullableTime,
+  hydratedAt: nullableTime,
+  modelDoneAt: nullableTime,
+  answeredAt: nullableTime,
+  deliveredAt: nullableTime,
+  workerId: v.union(v.string(), v.null()),
+  machineCreatedAt: nullableTime,
+  workerReadyAt: nullableTime,
+  image: v.union(v.string(), v.null()),
+});
+type MessageTimes = Infer<typeof vMessageTimes>;
+
+const LIMIT_MAX = 50;
+const PARTS_MAX = 50;
+
+/** `factory:messageTimeline`: the latest messages of one conversation, oldest first. */
+export const messageTimeline = internalQuery({
+  args: { conversationId: v.string(), limit: v.optional(v.number()) },
+  returns: v.array(vMessageTimes),
+  handler: async (ctx, { conversationId, limit }): Promise<MessageTimes[]> => {
+    const conversation = await findConversation(ctx, conversationId);
+    if (conversation === null) return [];
+    const messages = await ctx.db
+      .query("messageQueue")
+      .withIndex("by_conversation_status_seq", (q) =>
+        q.eq("conversation", conversation._id).eq("status", "done"),
+      )
+      .order("desc")
+      .take(Math.min(LIMIT_MAX, Math.max(1, limit ?? 10)));
+    return await Promise.all(messages.reverse().map((message) => timesOf(ctx, message)));
+  },
+});
+
+async function timesOf(ctx: QueryCtx, message: Doc<"messageQueue">): Promise<MessageTimes> {
+  const { workerId } = message;
+  const worker =
+    workerId === undefined
+      ? null
+      : await ctx.db
+          .query("workers")
+          .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
+          .unique();
+  const parts = await ctx.db
+    .query("outbox")
+    .withIndex("by_message_seq", (q) => q.eq("messageId", message._id))
+    .take(PARTS_MAX);
+  const sent = parts.filter((part) => part.state === "sent");
+  const claimedAt = message.claimedAt ?? null;
+  const after = (ms: number | undefined): number | null =>
+    claimedAt === null || ms === undefined ? null : claimedAt + ms;
+  return {
+    messageId: message._id,
+    conversationId: message.conversationId,
+    seq: message.seq,
+    status: message.status,
+    attempts: message.attempts,
+    enqueuedAt: message._creationTime,
+    claimedAt,
+    hydratedAt: after(message.timings?.hydrateMs),
+    modelDoneAt: after(message.timings?.modelMs),
+    answeredAt: message.finishedAt ?? null,
+    deliveredAt:
+      parts.length > 0 && sent.length === parts.length
+        ? Math.max(...sent.map((part) => part.finishedAt ?? part.createdAt))
+        : null,
+    workerId: workerId ?? null,
+    machineCreatedAt: worker?.createdAt ?? null,
+    workerReadyAt: worker?.readyAt ?? null,
+    image: worker?.image ?? null,
+  };
+}

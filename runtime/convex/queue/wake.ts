@@ -1,0 +1,103 @@
+/**
+ * Wake-ups: exactly one worker is told about a message, and somebody looks after it until it is claimed.
+ *
+ * A worker claims by itself after each turn, so a message that finds no free slot needs no wake-up: whoever
+ * frees a slot takes it, and a new worker is woken when it is ready (machines/ready.ts).
+ */
+import { v } from "convex/values";
+import { internal } from "../_generated/api.js";
+import type { Doc, Id } from "../_generated/dataModel.js";
+import { internalMutation, type MutationCtx } from "../_generated/server.js";
+import { readRuntimeConfigOrNull } from "../config/read.ts";
+import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
+import { chooseWorker } from "../policy/wake.ts";
+import { kickScaler } from "../scaler/kick.ts";
+import { findHead } from "./heads.ts";
+import type { OpenConversation } from "./openConversation.ts";
+
+/** Free workers looked at per wake-up, the most recently heard first. */
+const CANDIDATES_MAX = 4;
+/** Wake-ups for one message before it is left to whoever claims next; the sweep is behind that. */
+const WAKES_MAX = 5;
+
+type Target = Pick<OpenConversation, "id" | "conversationId" | "agentKey"> & {
+  lastWorkerId: string | undefined;
+};
+
+/** Tells one worker about a head that has just become ready, and makes sure that it is looked after. */
+export async function wakeForHead(
+  ctx: MutationCtx,
+  open: OpenConversation,
+  message: Id<"messageQueue">,
+  config: RuntimeConfig,
+): Promise<void> {
+  await wakeOne(ctx, { ...open, lastWorkerId: open.row.lastWorkerId }, message, [], config, open.now);
+}
+
+async function findWorker(ctx: MutationCtx, workerId: string): Promise<Doc<"workers"> | null> {
+  return await ctx.db
+    .query("workers")
+    .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
+    .first();
+}
+
+async function wakeOne(
+  ctx: MutationCtx,
+  target: Target,
+  message: Id<"messageQueue">,
+  tried: string[],
+  config: RuntimeConfig,
+  now: number,
+): Promise<void> {
+  const holder = target.lastWorkerId === undefined ? null : await findWorker(ctx, target.lastWorkerId);
+  let chosen = chooseWorker(holder, [], target, tried, config, now);
+  if (chosen === null) {
+    // The range leaves out every silent worker, however many dead rows there are.
+    const free = await ctx.db
+      .query("workers")
+      .withIndex("by_free_slot", (q) =>
+        q.eq("hasFreeSlot", true).gte("lastHeartbeatAt", now - config.scaling.workerLostAfterMs),
+      )
+      .order("desc")
+      .take(CANDIDATES_MAX);
+    chosen = chooseWorker(null, free, target, tried, config, now);
+  }
+  if (chosen === null) return;
+  await wakeWorker(ctx, chosen);
+  await ctx.scheduler.runAfter(config.queue.wakeGraceMs, internal.queue.wake.checkWake, {
+    conversation: target.id,
+    message,
+    tried: [...tried, chosen],
+  });
+}
+
+/** Raises the counter that the worker's subscription shows. Nothing happens for an unknown worker. */
+export async function wakeWorker(ctx: MutationCtx, workerId: string): Promise<void> {
+  const signals = await ctx.db
+    .query("workerSignals")
+    .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
+    .first();
+  if (signals !== null) await ctx.db.patch("workerSignals", signals._id, { wake: signals.wake + 1 });
+}
+
+/**
+ * Runs a grace time after a wake-up. Claimed meanwhile, or no longer at the head: nothing to do. Still there:
+ * the woken worker is busy, dead or lost the news, so another one is woken and the scaler is told.
+ */
+export const checkWake = internalMutation({
+  args: { conversation: v.id("conversations"), message: v.id("messageQueue"), tried: v.array(v.string()) },
+  returns: v.null(),
+  handler: async (ctx, { conversation, message, tried }): Promise<null> => {
+    const head = await findHead(ctx, conversation);
+    if (head === null || head.state !== "ready" || head.message !== message) return null;
+    const active = await readRuntimeConfigOrNull(ctx);
+    const row = await ctx.db.get("conversations", conversation);
+    if (active === null || row === null) return null;
+    if (tried.length < WAKES_MAX) {
+      const target = { ...row, id: row._id, lastWorkerId: row.lastWorkerId };
+      await wakeOne(ctx, target, message, tried, active.config, Date.now());
+    }
+    await kickScaler(ctx, "a woken worker did not claim");
+    return null;
+  },
+});

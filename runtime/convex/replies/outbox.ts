@@ -1,0 +1,101 @@
+/** The outbox's only inserts: answers and notices become rows, one per part, before anything is sent. */
+import { textParts } from "../policy/telegramText/parts.ts";
+import type { Doc, Id } from "../_generated/dataModel.js";
+import type { MutationCtx } from "../_generated/server.js";
+import type { Answer, Destination } from "../validators.ts";
+import { controlLane, ensureLane, kickLane } from "./lanes.ts";
+
+type TelegramDestination = Extract<Destination, { kind: "telegram" }>;
+type PartContent = Doc<"outbox">["content"];
+
+/** Files of one answer beyond this are left out; Telegram chats are no file shares. */
+const FILES_MAX = 10;
+
+/**
+ * Stores an agent's answer in the transaction that completes its message. Sending starts at once, outside it.
+ * Returns how many parts will be sent; 0 for messages whose answer nobody receives in a chat.
+ */
+export async function storeAnswer(
+  ctx: MutationCtx,
+  message: Doc<"messageQueue">,
+  answer: Answer,
+): Promise<{ parts: number }> {
+  const { destination } = message;
+  if (destination === null || destination.kind !== "telegram") return { parts: 0 };
+  const contents: PartContent[] = [
+    ...textParts(answer.text).map((part): PartContent => ({ kind: "text", ...part })),
+    ...(answer.files ?? []).slice(0, FILES_MAX).map((file): PartContent => ({ kind: "file", ...file })),
+  ];
+  await appendParts(ctx, contents, {
+    lane: message.conversationId,
+    conversationId: message.conversationId,
+    messageId: message._id,
+    reason: "answer",
+    destination,
+  });
+  return { parts: contents.length };
+}
+
+export type Notice = {
+  /** Only its name is needed: notices also go to chats that have no conversation yet. */
+  conversation: { conversationId: string };
+  destination: Destination | null;
+  /** Markdown. */
+  text: string;
+  /** Why it is sent, for operators: given_up, cancelled, capacity, command, pairing, … */
+  reason: string;
+  messageId?: Id<"messageQueue">;
+  /** `control` overtakes the conversation's own parts. Default `conversation`. */
+  lane?: "conversation" | "control";
+};
+
+/** Stores a line that the system itself says to a person. Nothing happens for destinations other than chats. */
+export async function storeNotice(ctx: MutationCtx, notice: Notice): Promise<void> {
+  const { destination } = notice;
+  if (destination === null || destination.kind !== "telegram") return;
+  const { conversationId } = notice.conversation;
+  await appendParts(
+    ctx,
+    textParts(notice.text).map((part): PartContent => ({ kind: "text", ...part })),
+    {
+      lane: notice.lane === "control" ? controlLane(conversationId) : conversationId,
+      conversationId,
+      messageId: notice.messageId,
+      reason: notice.reason,
+      destination,
+    },
+  );
+}
+
+async function appendParts(
+  ctx: MutationCtx,
+  contents: readonly PartContent[],
+  common: {
+    lane: string;
+    conversationId: string;
+    messageId?: Id<"messageQueue"> | undefined;
+    reason: string;
+    destination: TelegramDestination;
+  },
+): Promise<void> {
+  if (contents.length === 0) return;
+  const now = Date.now();
+  const lane = await ensureLane(ctx, common.lane);
+  for (const [index, content] of contents.entries()) {
+    const { replyToMessageId: _, ...withoutReply } = common.destination;
+    await ctx.db.insert("outbox", {
+      ...common,
+      // Only the first part quotes the person's message; quoting it forty times would drown the chat.
+      destination: index === 0 ? common.destination : withoutReply,
+      seq: lane.nextSeq + index,
+      content,
+      state: "pending",
+      fallbacks: { plainText: false, withoutThread: false, asDocument: false },
+      attempts: 0,
+      createdAt: now,
+      nextAttemptAt: now,
+    });
+  }
+  await ctx.db.patch(lane._id, { nextSeq: lane.nextSeq + contents.length });
+  await kickLane(ctx, lane, now);
+}

@@ -1,0 +1,279 @@
+/** Around each call to the provider: the intent before it, the outcome after it. */
+import { v } from "convex/values";
+import type { Doc } from "../_generated/dataModel.js";
+import { internalMutation, type MutationCtx } from "../_generated/server.js";
+import { readRuntimeConfig } from "../config/read.ts";
+import { workerToken } from "../machines/credentials.ts";
+import { lifecycleLimits, workerFacts } from "../machines/facts.ts";
+import { OWNER_KEY, REVISION_KEY, WORKER_KEY } from "../machines/metadata.ts";
+import { closeWorker, endWorker, findWorker, noteRunning } from "../machines/rows.ts";
+import { nextWorkerStep } from "../policy/lifecycle.ts";
+import { readMachineState } from "../policy/machineStates.ts";
+import { advice, backoffMs, REGION_BLOCK_MS } from "../policy/providerBackoff.ts";
+import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
+import { raiseAlert, clearAlerts } from "./alerts.ts";
+import { applyStep } from "./apply.ts";
+import { convexCloudUrl, factoryOwner, workerTokenKey } from "./environment.ts";
+import { type Failure, type Instruction, type OpKind, vInstruction, vOpKind, vOutcome } from "./shapes.ts";
+import { holdsPass, readScalerState } from "./state.ts";
+
+/** First look at whether an accepted order was obeyed, ms. */
+const LOOK_AFTER_MS = 1_000;
+/** Alerts that a call which succeeds puts an end to. */
+const MENDED_BY_SUCCESS = ["auth", "quota", "no_capacity", "rejected", "not_owned", "secrets_pending", "provider", "config"];
+
+type Worker = Doc<"workers">;
+
+/** In which state each call still makes sense; a row that moved on meanwhile needs none. */
+function stillWanted(worker: Worker, kind: OpKind): boolean {
+  switch (kind) {
+    case "create":
+      return worker.state === "creating" && worker.machineId === undefined;
+    case "start":
+      return worker.state === "creating" && worker.machineId !== undefined;
+    case "suspend":
+    case "stop":
+      return (worker.state === "draining" && worker.load === 0) || worker.state === "warm";
+    case "destroy":
+      return worker.state === "stopping";
+    case "verify":
+      return worker.state !== "stopped";
+  }
+}
+
+/** The config of the revision that the worker was made for, so that a create says what its row says. */
+async function configOf(ctx: MutationCtx, worker: Worker): Promise<RuntimeConfig> {
+  const row = await ctx.db
+    .query("runtimeConfigHistory")
+    .withIndex("by_revision", (q) => q.eq("revision", worker.configRevision))
+    .first();
+  return row === null ? (await readRuntimeConfig(ctx)).config : (row.config as RuntimeConfig);
+}
+
+async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Instruction> {
+  const current = (await readRuntimeConfig(ctx)).config;
+  const { provider } = await configOf(ctx, worker);
+  const state = await readScalerState(ctx);
+  const now = Date.now();
+  const blocked = new Set((state?.regionBlocks ?? []).filter((block) => block.until > now).map((block) => block.region));
+  const open = current.provider.regions.filter((region) => !blocked.has(region));
+  return {
+    kind: "create",
+    name: worker.workerId,
+    image: provider.image,
+    env: {
+      ...provider.env,
+      CONVEX_URL: convexCloudUrl(),
+      WORKER_ID: worker.workerId,
+      WORKER_TOKEN: await workerToken(workerTokenKey(), worker.workerId),
+      WORKER_JOBS: String(worker.slots),
+      WORKER_DRAIN_TIMEOUT_MS: String(current.drain.drainTimeoutMs),
+      WORKER_IMAGE: provider.image,
+    },
+    metadata: {
+      [OWNER_KEY]: factoryOwner(),
+      [WORKER_KEY]: worker.workerId,
+      [REVISION_KEY]: String(worker.configRevision),
+    },
+    guest: provider.guest,
+    killTimeoutMs: current.drain.killTimeoutMs,
+    minSecretsVersion: provider.minSecretsVersion,
+    // All blocked: the first is asked all the same, since a block is only a guess.
+    regions: open.length > 0 ? open : current.provider.regions.slice(0, 1),
+    volumeSizeGb: provider.volume?.sizeGb ?? null,
+  };
+}
+
+/** Before a call: records that it begins, and answers what to do; null when it must not be made (any more). */
+export const begin = internalMutation({
+  args: { generation: v.number(), workerId: v.string(), kind: vOpKind },
+  returns: v.union(v.null(), vInstruction),
+  handler: async (ctx, { generation, workerId, kind }): Promise<Instruction | null> => {
+    const state = await readScalerState(ctx);
+    if (!holdsPass(state, generation)) return null;
+    const worker = await findWorker(ctx, workerId);
+    if (worker === null || !stillWanted(worker, kind)) return null;
+    if (kind !== "create" && worker.machineId === undefined) return null;
+    const now = Date.now();
+    await ctx.db.patch("scalerState", state._id, { passSignAt: now });
+    await ctx.db.patch("workers", worker._id, { op: { kind, begunAt: now, generation } });
+    if (kind === "create") return await createInstruction(ctx, worker);
+    const { drain } = (await readRuntimeConfig(ctx)).config;
+    return { kind: "machine", op: kind, machineId: worker.machineId ?? "", timeoutMs: drain.killTimeoutMs };
+  },
+});
+
+/** A machine that is proven gone (404). */
+async function noteGone(ctx: MutationCtx, worker: Worker): Promise<void> {
+  if (worker.state === "stopping" || worker.state === "warm") {
+    await closeWorker(ctx, worker, "its machine is gone");
+    return;
+  }
+  const bootFailed = worker.state === "creating" && worker.readyAt === undefined;
+  await closeWorker(ctx, worker, "its machine is gone", bootFailed);
+}
+
+async function noteSuccess(
+  ctx: MutationCtx,
+  worker: Worker,
+  kind: OpKind,
+  machine: { machineId: string; region: string; state: string } | null,
+): Promise<void> {
+  const now = Date.now();
+  const settled = { op: undefined, opAttempts: undefined };
+  switch (kind) {
+    case "create":
+      if (machine !== null) await noteRunning(ctx, worker, machine);
+      return;
+    case "start":
+      // Verbatim "suspended" is what tells a resume from a boot, so it is read before it is overwritten.
+      await noteRunning(ctx, worker, {
+        machineId: worker.machineId ?? "",
+        region: worker.region ?? "",
+        state: "starting",
+      });
+      return;
+    case "suspend":
+    case "stop":
+    case "destroy":
+      await ctx.db.patch("workers", worker._id, { ...settled, orderedAt: now, notBefore: now + LOOK_AFTER_MS });
+      return;
+    case "verify": {
+      if (machine === null) return;
+      const { config } = await readRuntimeConfig(ctx);
+      const state = readMachineState(machine.state);
+      await ctx.db.patch("workers", worker._id, {
+        ...settled,
+        machineState: machine.state,
+        machineStateAt: now,
+        missingSince: undefined,
+        notBefore: now + LOOK_AFTER_MS * 2 ** Math.min(5, worker.opAttempts ?? 0),
+        opAttempts: (worker.opAttempts ?? 0) + 1,
+      });
+      const fresh = await ctx.db.get("workers", worker._id);
+      if (fresh === null) return;
+      const step = nextWorkerStep(workerFacts(fresh, state), lifecycleLimits(config, 0), now);
+      // Only what needs no call and no second opinion: silence is judged by the plan, with all it knows.
+      if (step.do === "rested" || step.do === "close") {
+        await applyStep(ctx, fresh, step, { ...machine, name: worker.workerId, owner: null, workerId: worker.workerId, image: null, hostReachable: true }, config);
+      }
+      return;
+    }
+  }
+}
+
+/** Retries of one order spread out, so that a provider in trouble is not hammered. */
+async function orderAgain(ctx: MutationCtx, worker: Worker, failure: Failure): Promise<void> {
+  const attempts = (worker.opAttempts ?? 0) + (failure.kind === "rate_limited" ? 0 : 1);
+  const waitMs = backoffMs(failure.kind, Math.max(1, attempts), failure.retryAfterMs);
+  await ctx.db.patch("workers", worker._id, {
+    opAttempts: attempts,
+    notBefore: Date.now() + waitMs,
+    // Unknown: the call may have acted, and only a listing can tell.
+    ...(failure.kind === "unknown" ? {} : { op: undefined }),
+  });
+}
+
+async function noteFailure(ctx: MutationCtx, worker: Worker, kind: OpKind, failure: Failure): Promise<void> {
+  if (failure.kind === "not_found" && kind !== "create") {
+    await noteGone(ctx, worker);
+    return;
+  }
+  if (kind === "create") {
+    const definite = !["unknown", "rate_limited", "secrets_pending", "busy", "unreachable"].includes(failure.kind);
+    if (definite) await closeWorker(ctx, worker, failure.message);
+    else await orderAgain(ctx, worker, failure);
+    return;
+  }
+  if (kind === "start" && (failure.kind === "no_capacity" || failure.kind === "rejected")) {
+    // The host has no room for it any more: it makes way for a new one elsewhere.
+    await endWorker(ctx, worker, failure.message);
+    await ctx.db.patch("workers", worker._id, { op: undefined });
+    return;
+  }
+  if ((kind === "suspend" || kind === "stop") && failure.kind === "rejected") {
+    // What cannot rest ends.
+    await endWorker(ctx, worker, failure.message);
+    await ctx.db.patch("workers", worker._id, { op: undefined });
+    return;
+  }
+  await orderAgain(ctx, worker, failure);
+  // These orders may be given twice without harm, so an unknown outcome needs no listing first.
+  if (kind !== "start") await ctx.db.patch("workers", worker._id, { op: undefined });
+}
+
+/** A failure holds back further creates and starts; a success lifts that. */
+export async function noteProviderHealth(ctx: MutationCtx, kind: OpKind | "list", failure: Failure | null): Promise<void> {
+  const state = await readScalerState(ctx);
+  if (state === null) return;
+  const makes = kind === "create" || kind === "start" || kind === "list";
+  if (failure === null) {
+    // A listing proves that Fly answers, not that it has room.
+    if (kind === "create" || kind === "start") {
+      if (state.failures > 0) {
+        await ctx.db.patch("scalerState", state._id, { failures: 0, backoffUntil: undefined, blockedBy: undefined });
+      }
+      await clearAlerts(ctx, MENDED_BY_SUCCESS);
+    } else if (kind === "list") await clearAlerts(ctx, ["auth", "not_owned", "provider", "config"]);
+    return;
+  }
+  if (!makes) return;
+  const failures = state.failures + 1;
+  const waitMs = backoffMs(failure.kind, failures, failure.retryAfterMs);
+  if (waitMs === 0) return;
+  await ctx.db.patch("scalerState", state._id, {
+    failures,
+    backoffUntil: Date.now() + waitMs,
+    blockedBy: failure.message.slice(0, 300),
+  });
+  const told = advice(failure.kind);
+  if (told !== null) await raiseAlert(ctx, failure.kind, `${told} (${failure.message})`);
+  else if (failures >= 3) await raiseAlert(ctx, "provider", failure.message);
+}
+
+async function blockRegions(ctx: MutationCtx, regions: readonly string[]): Promise<void> {
+  const state = await readScalerState(ctx);
+  if (state === null || regions.length === 0) return;
+  const now = Date.now();
+  const kept = state.regionBlocks.filter((block) => block.until > now && !regions.includes(block.region));
+  const added = regions.map((region) => ({ region, until: now + REGION_BLOCK_MS, reason: "no capacity" }));
+  await ctx.db.patch("scalerState", state._id, { regionBlocks: [...kept, ...added].slice(-100) });
+}
+
+/**
+ * After a call: records what became of it. Taken from any pass, also one that lost the loop meanwhile, because
+ * a fact stays a fact; what follows from it is decided by whoever holds the loop.
+ */
+export const record = internalMutation({
+  args: { generation: v.number(), workerId: v.string(), kind: vOpKind, outcome: vOutcome },
+  returns: v.null(),
+  handler: async (ctx, { generation, workerId, kind, outcome }) => {
+    const state = await readScalerState(ctx);
+    if (holdsPass(state, generation)) await ctx.db.patch("scalerState", state._id, { passSignAt: Date.now() });
+    await blockRegions(ctx, outcome.regionsWithoutRoom);
+    const failed = outcome.ok ? null : outcome.failure;
+    await noteProviderHealth(ctx, kind, failed?.kind === "not_found" ? null : failed);
+    const worker = await findWorker(ctx, workerId);
+    if (worker === null || worker.state === "stopped") return null;
+    if (outcome.volumeId !== undefined) await ctx.db.patch("workers", worker._id, { volumeId: outcome.volumeId });
+    // A later pass has begun another call: its own outcome counts, this one is told by the machine's state.
+    if (worker.op !== undefined && worker.op.generation > generation) return null;
+    if (outcome.ok) await noteSuccess(ctx, worker, kind, outcome.machine);
+    else await noteFailure(ctx, worker, kind, outcome.failure);
+    return null;
+  },
+});
+
+/** A machine that nobody owns was told to end; asked again if it is still listed much later. */
+export const recordOrphan = internalMutation({
+  args: { machineId: v.string() },
+  returns: v.null(),
+  handler: async (ctx, { machineId }) => {
+    const row = await ctx.db
+      .query("orphanMachines")
+      .withIndex("by_machine_id", (q) => q.eq("machineId", machineId))
+      .first();
+    if (row !== null) await ctx.db.patch("orphanMachines", row._id, { destroyAskedAt: Date.now() });
+    return null;
+  },
+});
