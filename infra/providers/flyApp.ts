@@ -70,7 +70,7 @@ async function waitUntilVisible(state: FlyAppState): Promise<FlyAppAnswer> {
   );
 }
 
-async function create(state: FlyAppState): Promise<FlyAppAnswer> {
+async function ensureApp(state: FlyAppState): Promise<FlyAppAnswer> {
   const existing = await lookUp(state);
   if (existing) {
     // An `up` that was interrupted after the call: the mark says that the app is ours.
@@ -96,7 +96,7 @@ async function create(state: FlyAppState): Promise<FlyAppAnswer> {
 
 export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppState, FlyAppState> {
   async create(inputs: FlyAppState): Promise<pulumi.dynamic.CreateResult<FlyAppState>> {
-    const app = await create(inputs);
+    const app = await ensureApp(inputs);
     return { id: inputs.name, outs: { ...inputs, network: app.network ?? inputs.network } };
   }
 

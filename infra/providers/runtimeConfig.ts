@@ -27,7 +27,7 @@ interface StoredConfig {
 
 interface RolloutStatus {
   phase: string;
-  revision: number;
+  finished: boolean;
   reason?: string | null;
 }
 
@@ -59,14 +59,16 @@ async function apply(inputs: RuntimeConfigInputs): Promise<RuntimeConfigState> {
 async function waitForRollout(inputs: RuntimeConfigInputs, revision: number): Promise<void> {
   const deadline = Date.now() + inputs.rolloutTimeoutSeconds * 1_000;
   for (;;) {
-    const status = await runConvexFunction<RolloutStatus | null>(inputs.convex, "factory:rolloutStatus", {});
-    if (status === null || status.phase === "done" || status.revision < revision) return;
+    const status = await runConvexFunction<RolloutStatus | null>(inputs.convex, "factory:rolloutStatus", {
+      revision,
+    });
+    // Without a rollout of its own the revision needed no new machines.
+    if (status === null || (status.finished && status.phase !== "rolled_back")) return;
     if (status.phase === "rolled_back") {
       throw new Error(
-        `The rollout of revision ${revision} was rolled back: ${status.reason ?? "no reason recorded"}. The previous image serves. See \`npm run factory -- rollouts\`, fix the cause and run \`pulumi up\` again.`,
+        `The rollout of revision ${revision} was rolled back: ${status.reason ?? "no reason recorded"}. The previous image serves. See \`npm run factory -- rollouts status\`, fix the cause and run \`pulumi up\` again.`,
       );
     }
-    if (status.phase === "superseded") return;
     if (Date.now() > deadline) {
       throw new Error(
         `The rollout of revision ${revision} is still in phase '${status.phase}' after ${inputs.rolloutTimeoutSeconds} s. It goes on in the backend: see \`npm run factory -- rollouts\`.`,
@@ -123,7 +125,7 @@ export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
       await pause(500);
     }
     throw new Error(
-      "Some workers are still running after the drain. Run `pulumi destroy` again; `npm run factory -- workers` lists them.",
+      "Some workers are still running after the drain. Run `pulumi destroy` again; `npm run factory -- workers list` lists them.",
     );
   }
 }

@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
 import { startConvex } from "./server.ts";
 
-const USAGE = "usage: node local/convex/main.ts --state DIR [--cloud-port N] [--site-port N] [--admin-key-file FILE]";
+const USAGE =
+  "usage: node local/convex/main.ts --state DIR [--cloud-port N] [--site-port N] [--admin-key-file FILE]";
 
 function port(flag: string, text: string): number {
   const value = Number(text);
@@ -20,7 +21,8 @@ async function main(): Promise<void> {
       "admin-key-file": { type: "string" },
     },
   });
-  if (values.state === undefined) throw new Error(`--state is missing: the folder for everything durable.\n${USAGE}`);
+  if (values.state === undefined)
+    throw new Error(`--state is missing: the folder for everything durable.\n${USAGE}`);
   const convex = await startConvex({
     state: values.state,
     cloudPort: port("--cloud-port", values["cloud-port"]),

@@ -2,12 +2,20 @@ import { EventEmitter } from "node:events";
 import { Worker } from "node:worker_threads";
 import { RequestError } from "./engine/errors.ts";
 import { newPulse, PulseReader, watchLabel } from "./runtime/pulse.ts";
-import type { CallReply, FromRuntime, RuntimeCallName, RuntimeCalls, RuntimeOptions, ToRuntime } from "./runtime/protocol.ts";
+import type {
+  CallReply,
+  FromRuntime,
+  RuntimeCallName,
+  RuntimeCalls,
+  RuntimeOptions,
+  ToRuntime,
+} from "./runtime/protocol.ts";
 
 /** How often the host looks at the runtime's heartbeat. */
 const WATCH_INTERVAL_MS = 250;
 /** A call that was in flight when the runtime died is sent again this often, when that is safe. */
 const MAX_RESENDS = 2;
+const MAX_HEAP_MB = 1_024;
 const RESTART_DELAY_MS = 200;
 const STOP_TIMEOUT_MS = 3_000;
 
@@ -84,6 +92,8 @@ export class RuntimeThread extends EventEmitter<Events> {
       workerData,
       env: {},
       execArgv: ["--disable-warning=ExperimentalWarning"],
+      // Running out of memory ends the thread and not the process.
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
       stdout: true,
       stderr: false,
     });
@@ -93,7 +103,9 @@ export class RuntimeThread extends EventEmitter<Events> {
     this.#ready = new Promise((resolve, reject) => {
       worker.once("exit", () => reject(new Error("The Convex runtime stopped while it was starting.")));
       worker.on("error", (error) => {
-        process.stderr.write(`The Convex runtime failed: ${error instanceof Error ? error.stack : String(error)}\n`);
+        process.stderr.write(
+          `The Convex runtime failed: ${error instanceof Error ? error.stack : String(error)}\n`,
+        );
         reject(error as Error);
       });
       worker.on("message", (message: FromRuntime) => {
@@ -153,7 +165,9 @@ export class RuntimeThread extends EventEmitter<Events> {
 
   /** Fails the request whose code hung; the others will be sent again. */
   #blame(label: string): void {
-    process.stderr.write(`A function blocked the Convex runtime for too long (${label}); restarting the runtime.\n`);
+    process.stderr.write(
+      `A function blocked the Convex runtime for too long (${label}); restarting the runtime.\n`,
+    );
     this.#hung.push(label);
     for (const [id, { message, resolve, reject }] of this.#pending) {
       const owner = message.name === "call" || message.name === "http" ? message.body.request.id : null;
@@ -162,7 +176,14 @@ export class RuntimeThread extends EventEmitter<Events> {
       this.#pending.delete(id);
       const error = new HungError(label, this.#options.functionTimeoutMs);
       if (message.name !== "call") reject(error);
-      else resolve({ ok: false, message: error.message, data: null, logs: [], metrics: null } satisfies CallReply);
+      else
+        resolve({
+          ok: false,
+          message: error.message,
+          data: null,
+          logs: [],
+          metrics: null,
+        } satisfies CallReply);
     }
   }
 
@@ -193,7 +214,13 @@ export class RuntimeThread extends EventEmitter<Events> {
       if (safe && pending.resends <= MAX_RESENDS) this.#worker?.postMessage(message);
       else {
         this.#pending.delete(id);
-        pending.reject(new RequestError(503, "InternalServerError", "The function runtime was restarted while this request ran."));
+        pending.reject(
+          new RequestError(
+            503,
+            "InternalServerError",
+            "The function runtime was restarted while this request ran.",
+          ),
+        );
       }
     }
   }

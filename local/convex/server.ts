@@ -8,6 +8,8 @@ import { Cloud } from "./wire/cloud.ts";
 import { Site } from "./wire/site.ts";
 import { SyncServer } from "./wire/sync/socket.ts";
 
+/** Longer than clients keep idle connections, so that they and not the server give them up. */
+const KEEP_ALIVE_MS = 65_000;
 const HOST = "127.0.0.1";
 
 export interface ConvexOptions {
@@ -39,7 +41,13 @@ async function listen(server: Server, port: number, flag: string): Promise<strin
   await new Promise<void>((done, fail) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const busy = error.code === "EADDRINUSE";
-      fail(busy ? new Error(`Port ${port} is already in use: give another one with ${flag}, or 0 for any free port.`) : error);
+      fail(
+        busy
+          ? new Error(
+              `Port ${port} is already in use: give another one with ${flag}, or 0 for any free port.`,
+            )
+          : error,
+      );
     });
     server.listen(port, HOST, done);
   });
@@ -73,6 +81,8 @@ export async function startConvex(options: ConvexOptions): Promise<RunningConvex
   cloudServer.on("request", (request, response) => void cloud.serve(request, response));
   cloudServer.on("upgrade", (request, socket, head) => sync.upgrade(request, socket, head));
   siteServer.on("request", (request, response) => void site.serve(request, response));
+
+  for (const server of [cloudServer, siteServer]) server.keepAliveTimeout = KEEP_ALIVE_MS;
 
   const close = async (): Promise<void> => {
     sync.close();

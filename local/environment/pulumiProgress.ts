@@ -13,7 +13,9 @@ export function progressLine(line: string): string | null {
     return `${what.padEnd(8)} ${name}${seconds ? ` (${Number(seconds).toFixed(1)} s)` : ""}`;
   }
   const progress = PROGRESS.exec(line);
-  if (progress?.[2] && !line.includes("Diagnostics")) return `${progress[1]}: ${progress[2].trim()}`;
+  // The CLI lists every index it adds: forty lines that say nothing to a person.
+  if (progress?.[2] && !line.includes("Diagnostics") && !/^\[[+-]\]/.test(progress[2]))
+    return `${progress[1]}: ${progress[2].trim()}`;
   return null;
 }
 

@@ -135,16 +135,36 @@ export class LocalStack {
     return { code, output: lines.join("\n") };
   }
 
+  /**
+   * Makes the stack when it is not there and returns its encryption salt. In a folder of its own, since the engine
+   * writes the salt into the project's committed stack file otherwise.
+   */
+  async #create(): Promise<string | undefined> {
+    const { stack, stateDir } = this.#options;
+    const folder = join(stateDir, "stack");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "Pulumi.yaml"), stringify({ name: "agent-factory", runtime: "nodejs" }));
+    const selected = await this.run(["stack", "select", stack, "--create", "--cwd", folder]);
+    if (selected.code !== 0) throw new Error(`pulumi stack select failed:\n${selected.output}`);
+    const file = join(folder, `Pulumi.${stack}.yaml`);
+    return existsSync(file) ? (parse(readFileSync(file, "utf8")) as StackFile).encryptionsalt : undefined;
+  }
+
   /** Makes the stack when it is not there, and writes its config with the current endpoints. */
   async prepare(): Promise<void> {
     const { stack, stateDir, botToken, model } = this.#options;
+    mkdirSync(stateDir, { recursive: true });
     const previous = existsSync(this.configFile)
       ? (parse(readFileSync(this.configFile, "utf8")) as StackFile)
       : null;
-    mkdirSync(stateDir, { recursive: true });
-    writeFileSync(this.configFile, stringify(filledIn(this.#options, previous)));
-    const selected = await this.run(["stack", "select", stack, "--create"]);
-    if (selected.code !== 0) throw new Error(`pulumi stack select failed:\n${selected.output}`);
+    const encryptionsalt = await this.#create();
+    const kept = encryptionsalt === previous?.encryptionsalt ? previous : null;
+    writeFileSync(
+      this.configFile,
+      stringify(
+        filledIn(this.#options, kept ?? { ...(encryptionsalt ? { encryptionsalt } : {}), config: {} }),
+      ),
+    );
     const secrets: Array<[string, string]> = [
       ["telegramBotTokens.default", botToken],
       ...Object.entries(model.keys).map(([name, value]): [string, string] => [`modelKeys.${name}`, value]),

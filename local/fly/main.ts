@@ -6,6 +6,8 @@ import { startFly } from "./server.ts";
 const USAGE = `usage: node local/fly/main.ts --state DIR [--port N] [--registry-port N] [--org SLUG]... [--region CODE]
   [--faults FILE] [--rate-limit on|off] [--transient-ms N] [--destroyed-visible-ms N] [--on-close kill|keep]`;
 
+const EXIT_MS_MAX = 4_800;
+
 /** Reads the command line; every mistake is one sentence that names the flag. */
 async function readOptions(argv: string[]): Promise<Partial<FlyOptions> & Pick<FlyOptions, "stateDir">> {
   const { values } = parseArgs({
@@ -69,6 +71,8 @@ async function main(): Promise<void> {
   const stop = (): void => {
     if (closing) return;
     closing = true;
+    // State survives any end, so nothing that still works in the background may hold up the exit.
+    setTimeout(() => process.exit(0), EXIT_MS_MAX).unref();
     fly.close().then(
       () => process.exit(0),
       (error: unknown) => {

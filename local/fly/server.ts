@@ -93,6 +93,8 @@ export async function startFly(given: Partial<FlyOptions> & Pick<FlyOptions, "st
   await blobs.prepare();
   await layers.prepare();
   await folders.collect(store.ids());
+  // Running machines link into unpacked layers, so these are collected only when none runs.
+  if (store.live().length === 0) await layers.collect(blobs.linked());
 
   const faults = new FaultBook();
   faults.add(rules);
@@ -146,7 +148,7 @@ export async function startFly(given: Partial<FlyOptions> & Pick<FlyOptions, "st
     throw error;
   });
   engine.recover();
-  const stopHousekeeping = startHousekeeping({ store, folders, volumes, now, log });
+  const stopHousekeeping = startHousekeeping({ apps, secrets, usage, store, folders, volumes, now, log });
 
   return {
     url: `http://${apiListener.host}`,

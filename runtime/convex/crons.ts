@@ -6,12 +6,31 @@ const crons = cronJobs();
 
 // ---- queue
 crons.interval("sweep the queue", { minutes: 1 }, internal.queue.sweep.sweepQueue, {});
-crons.daily("delete what was kept long enough", { hourUTC: 3, minuteUTC: 17 }, internal.queue.retention.prune, {});
+crons.daily(
+  "delete what was kept long enough",
+  { hourUTC: 3, minuteUTC: 17 },
+  internal.queue.retention.prune,
+  {},
+);
 
 // ---- scaler, machines
+crons.interval("reconcile fallback", { minutes: 5 }, internal.scaler.loop.fallback, {});
+crons.daily("destroy orphan machines", { hourUTC: 4, minuteUTC: 7 }, internal.scaler.cleanup.runFlyCleanup, {
+  actor: "nightly",
+});
 
 // ---- ingress, replies, snapshots
+crons.hourly("forget Telegram update ids", { minuteUTC: 11 }, internal.ingress.prune.pruneIngress, {});
+crons.daily(
+  "delete old deliveries",
+  { hourUTC: 3, minuteUTC: 27 },
+  internal.replies.deliveries.pruneOutbox,
+  {},
+);
 
 // ---- schedules
+crons.cron("dispatch due push jobs", "0 * * * *", internal.schedules.dispatch.dispatchDuePushJobs, {});
+crons.hourly("take up interrupted broadcasts", { minuteUTC: 23 }, internal.schedules.broadcast.sweepBroadcasts, {});
+crons.daily("delete old push dispatches", { hourUTC: 3, minuteUTC: 37 }, internal.schedules.prune.pruneDispatches, {});
 
 export default crons;

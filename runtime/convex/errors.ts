@@ -31,3 +31,13 @@ export class FactoryError extends ConvexError<FactoryErrorData> {
     this.name = "FactoryError";
   }
 }
+
+/** What a caught error may say to its caller; null for anything that is not one of ours. */
+export function factoryErrorOf(error: unknown): FactoryErrorData | null {
+  if (!(error instanceof ConvexError)) return null;
+  const data = error.data as Partial<FactoryErrorData> | string | null;
+  if (typeof data !== "object" || data === null) return null;
+  const { code, message } = data;
+  if (code === undefined || message === undefined || !Object.hasOwn(errorKinds, code)) return null;
+  return { code, kind: errorKinds[code], message };
+}

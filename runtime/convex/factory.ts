@@ -29,7 +29,46 @@ export { discardDeadLetters, listDeadLetters, replayDeadLetters } from "./queue/
 export { listAudit } from "./audit/list.ts";
 
 // ---- scaler, machines
+export {
+  checkIdleShutdowns,
+  scalerDecisions,
+  startWorkers,
+  startWorkers as reconcileWorkers,
+  workerStats,
+} from "./scaler/operators.ts";
+export { doctor } from "./scaler/doctor.ts";
+export { rolloutStatus } from "./scaler/rolloutStatus.ts";
+export { deleteFlyVolume, runFlyCleanup } from "./scaler/cleanup.ts";
 
 // ---- ingress, identity, replies
+export { configureTelegramWebhook, deleteTelegramWebhook, telegramWebhookStatus } from "./ingress/webhook.ts";
+export {
+  bindUserAgent,
+  getUserAgentBinding,
+  myAgentKey,
+  resolveAgentForTelegram,
+  resolveAgentForUser,
+  revokeUserAgentBinding,
+} from "./identity/bindings.ts";
+export { consumePairingCode, createPairingCode, getPairingCodeStatus } from "./identity/pairing.ts";
+export { listDeliveries, resendDelivery } from "./replies/deliveries.ts";
+export { attachMessageMetadata, generateMediaUploadUrl, getStorageFileUrl } from "./ingress/media.ts";
 
 // ---- schedules
+export {
+  createPushTemplate,
+  deletePushTemplate,
+  listPushTemplatesByCompany,
+  updatePushTemplate,
+} from "./schedules/templates.ts";
+export {
+  createPushJobCustom,
+  createPushJobFromTemplate,
+  deletePushJob,
+  listPushDispatchesByJob,
+  listPushJobsForUser,
+  setPushJobEnabled,
+  updatePushJob,
+} from "./schedules/jobs.ts";
+export { dispatchDuePushJobs, triggerPushJobNow } from "./schedules/dispatch.ts";
+export { broadcastReport, resumeBroadcast, sendBroadcastToAllActiveAgents } from "./schedules/broadcast.ts";

@@ -6,7 +6,7 @@ import { v } from "convex/values";
 import { workerMutation, workerQuery, workerSubscription } from "./functions.ts";
 import { appendMessages } from "./hydration/append.ts";
 import { hydrationBundle } from "./hydration/bundle.ts";
-import { reportReady, reportStopped } from "./machines/ready.ts";
+import { reportReady, reportStopped } from "./scaler/workerReports.ts";
 import { claimMessage } from "./queue/claim.ts";
 import { completeMessage } from "./queue/complete.ts";
 import { failMessage, releaseMessage } from "./queue/fail.ts";
@@ -54,7 +54,9 @@ export const complete = workerMutation({
     answer: v.union(vAnswer, v.null()),
     history: v.array(vHistoryMessage),
     snapshotId: v.optional(v.string()),
-    usage: v.optional(v.object({ inputTokens: v.optional(v.number()), outputTokens: v.optional(v.number()) })),
+    usage: v.optional(
+      v.object({ inputTokens: v.optional(v.number()), outputTokens: v.optional(v.number()) }),
+    ),
     timings: v.optional(v.object({ hydrateMs: v.optional(v.number()), modelMs: v.optional(v.number()) })),
   },
   returns: v.boolean(),

@@ -17,12 +17,16 @@ export interface AnalysisReply {
   readonly schema: Schema | null;
 }
 
-type Message = { readonly ok: true; readonly analysis: AnalysisReply } | { readonly ok: false; readonly message: string };
+type Message =
+  { readonly ok: true; readonly analysis: AnalysisReply } | { readonly ok: false; readonly message: string };
 
 const TIMEOUT_MS = 30_000;
 
 /** Imports pushed code in a fresh thread, so that code which throws or hangs at import cannot reach the running one. */
-export async function analyze(request: AnalysisRequest, env: Readonly<Record<string, string>>): Promise<AnalysisReply> {
+export async function analyze(
+  request: AnalysisRequest,
+  env: Readonly<Record<string, string>>,
+): Promise<AnalysisReply> {
   const worker = new Worker(new URL("./analyzer.ts", import.meta.url), {
     workerData: request,
     env: { ...env },
@@ -34,12 +38,15 @@ export async function analyze(request: AnalysisRequest, env: Readonly<Record<str
   try {
     const message = await new Promise<Message>((resolve) => {
       timer = setTimeout(
-        () => resolve({ ok: false, message: `The pushed modules did not load within ${TIMEOUT_MS / 1000} s.` }),
+        () =>
+          resolve({ ok: false, message: `The pushed modules did not load within ${TIMEOUT_MS / 1000} s.` }),
         TIMEOUT_MS,
       );
       worker.once("message", resolve);
       worker.once("error", (error) => resolve({ ok: false, message: String(error) }));
-      worker.once("exit", () => resolve({ ok: false, message: "The pushed modules ended the process while loading." }));
+      worker.once("exit", () =>
+        resolve({ ok: false, message: "The pushed modules ended the process while loading." }),
+      );
     });
     if (!message.ok) throw new RequestError(400, "InvalidModules", message.message);
     return message.analysis;

@@ -23,18 +23,21 @@ async function analyse(request: AnalysisRequest): Promise<AnalysisReply> {
     }));
     const misplaced = environment === "node" ? found.find((one) => one.udfType !== "Action") : undefined;
     if (misplaced !== undefined) {
-      throw new Error(`\`${misplaced.name}\` defined in \`${path}\` is a ${misplaced.udfType} function. Only actions can be defined in Node.js. See https://docs.convex.dev/functions/actions for more details.`);
+      throw new Error(
+        `\`${misplaced.name}\` defined in \`${path}\` is a ${misplaced.udfType} function. Only actions can be defined in Node.js. See https://docs.convex.dev/functions/actions for more details.`,
+      );
     }
     functions[path] = found;
     if (path === "http.js") {
       const router = routerOf(exports);
-      if (router === null) throw new Error("The default export of `http` is not a router made with `httpRouter()`.");
+      if (router === null)
+        throw new Error("The default export of `http` is not a router made with `httpRouter()`.");
       routes = router.getRoutes().map(([route, method]) => ({ path: route, method }));
     }
     if (path === "crons.js") {
-      const found = cronsOf(exports);
-      if (found === null) throw new Error("The default export of `crons` is not made with `cronJobs()`.");
-      crons = found;
+      const declared = cronsOf(exports);
+      if (declared === null) throw new Error("The default export of `crons` is not made with `cronJobs()`.");
+      crons = declared;
     }
   }
   return { functions, routes, crons, schema: request.schema ? await schemaOf(request.root) : null };
@@ -44,7 +47,10 @@ async function load(root: string, path: string): Promise<Record<string, unknown>
   try {
     return await importModule(root, path);
   } catch (error) {
-    throw new Error(`Failed to analyze ${path}: Uncaught ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`);
+    throw new Error(
+      `Failed to analyze ${path}: Uncaught ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`,
+      { cause: error },
+    );
   }
 }
 

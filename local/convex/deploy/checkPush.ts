@@ -26,7 +26,11 @@ export function checkPush(analysis: AnalysisReply): void {
     const path = normalisePath(spec.name);
     const target = functions.get(path);
     if (target === undefined) refuse("InvalidCron", `Cron "${name}" runs ${path}, which is not defined.`);
-    if (target.udfType === "Query") refuse("InvalidCron", `Cron "${name}" runs ${path}, which is a query. Crons run mutations and actions.`);
+    if (target.udfType === "Query")
+      refuse(
+        "InvalidCron",
+        `Cron "${name}" runs ${path}, which is a query. Crons run mutations and actions.`,
+      );
     const validator = JSON.parse(target.args) as ValidatorJson;
     // Ids are checked when the cron fires: at a first deploy there is no table yet to tell them apart.
     const reason = explainMismatch(withoutIds(validator), jsonToConvex(spec.args[0] ?? {}), () => null);
@@ -41,7 +45,10 @@ export function checkPush(analysis: AnalysisReply): void {
 
 function withoutIds(validator: ValidatorJson): ValidatorJson {
   const text = JSON.stringify(validator, (_key, value: unknown) =>
-    typeof value === "object" && value !== null && (value as { type?: unknown }).type === "id" && "tableName" in value
+    typeof value === "object" &&
+    value !== null &&
+    (value as { type?: unknown }).type === "id" &&
+    "tableName" in value
       ? { type: "string" }
       : value,
   );
@@ -50,15 +57,27 @@ function withoutIds(validator: ValidatorJson): ValidatorJson {
 
 function checkSchema(schema: Schema): void {
   for (const { tableName, indexes } of schema.tables) {
-    if (!IDENTIFIER.test(tableName)) refuse("InvalidSchema", `Table name "${tableName}" is not a letter followed by letters, digits and underscores.`);
-    if (indexes.length > MAX_INDEXES_PER_TABLE) refuse("InvalidSchema", `Table "${tableName}" has more than ${MAX_INDEXES_PER_TABLE} indexes.`);
+    if (!IDENTIFIER.test(tableName))
+      refuse(
+        "InvalidSchema",
+        `Table name "${tableName}" is not a letter followed by letters, digits and underscores.`,
+      );
+    if (indexes.length > MAX_INDEXES_PER_TABLE)
+      refuse("InvalidSchema", `Table "${tableName}" has more than ${MAX_INDEXES_PER_TABLE} indexes.`);
     const seen = new Set(["by_id", "by_creation_time"]);
     for (const { indexDescriptor, fields } of indexes) {
       const name = `${tableName}.${indexDescriptor}`;
-      if (!IDENTIFIER.test(indexDescriptor)) refuse("InvalidSchema", `Index name "${name}" is not a letter followed by letters, digits and underscores.`);
-      if (seen.has(indexDescriptor)) refuse("InvalidSchema", `Index name "${name}" is reserved or used twice.`);
-      if (fields.length === 0 || fields.length > MAX_INDEX_FIELDS) refuse("InvalidSchema", `Index ${name} must have 1 to ${MAX_INDEX_FIELDS} fields.`);
-      if (new Set(fields).size !== fields.length) refuse("InvalidSchema", `Index ${name} names a field twice.`);
+      if (!IDENTIFIER.test(indexDescriptor))
+        refuse(
+          "InvalidSchema",
+          `Index name "${name}" is not a letter followed by letters, digits and underscores.`,
+        );
+      if (seen.has(indexDescriptor))
+        refuse("InvalidSchema", `Index name "${name}" is reserved or used twice.`);
+      if (fields.length === 0 || fields.length > MAX_INDEX_FIELDS)
+        refuse("InvalidSchema", `Index ${name} must have 1 to ${MAX_INDEX_FIELDS} fields.`);
+      if (new Set(fields).size !== fields.length)
+        refuse("InvalidSchema", `Index ${name} names a field twice.`);
       seen.add(indexDescriptor);
     }
   }

@@ -30,10 +30,20 @@ export interface CronSpec {
 }
 
 export type CronSchedule =
-  | { readonly type: "interval"; readonly seconds?: number; readonly minutes?: number; readonly hours?: number }
+  | {
+      readonly type: "interval";
+      readonly seconds?: number;
+      readonly minutes?: number;
+      readonly hours?: number;
+    }
   | { readonly type: "hourly"; readonly minuteUTC?: number }
   | { readonly type: "daily"; readonly hourUTC: number; readonly minuteUTC?: number }
-  | { readonly type: "weekly"; readonly dayOfWeek: string; readonly hourUTC: number; readonly minuteUTC?: number }
+  | {
+      readonly type: "weekly";
+      readonly dayOfWeek: string;
+      readonly hourUTC: number;
+      readonly minuteUTC?: number;
+    }
   | { readonly type: "monthly"; readonly day: number; readonly hourUTC: number; readonly minuteUTC?: number }
   | { readonly type: "cron"; readonly cron: string };
 

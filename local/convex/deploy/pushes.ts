@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
+import { RequestError } from "../engine/errors.ts";
 import type { CronSpec } from "./inspect.ts";
 import type { ValidatorJson } from "../values/describe.ts";
 
@@ -107,7 +108,15 @@ export class PushFolder {
   }
 
   manifest(push: string): PushManifest {
-    return JSON.parse(readFileSync(join(this.#path(push), MANIFEST), "utf8")) as PushManifest;
+    const text = readIfThere(join(this.#path(push), MANIFEST));
+    if (text === undefined) {
+      throw new RequestError(
+        400,
+        "RaceDetected",
+        "Another push finished while this one was under way. Deploy again.",
+      );
+    }
+    return JSON.parse(text) as PushManifest;
   }
 
   /** Removes every push but these. */

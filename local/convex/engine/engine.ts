@@ -1,6 +1,7 @@
+import { convexToJson, jsonToConvex } from "convex/values";
 import { Catalog, indexKey, type Table } from "./catalog.ts";
 import { ConflictError } from "./errors.ts";
-import type { PendingDocument } from "./overlay.ts";
+import type { Fields, PendingDocument } from "./overlay.ts";
 import type { ReadSet, WrittenKeys } from "./readSet.ts";
 import { Store } from "./store.ts";
 
@@ -11,8 +12,11 @@ export interface Commit {
   readonly atMs: number;
   readonly written: WrittenKeys;
   /** What the commit changed, for reading the state as it was before. */
-  readonly documents: readonly PendingDocument[];
+  readonly documents: readonly Undo[];
 }
+
+/** A changed document as it was before the change. */
+export type Undo = Pick<PendingDocument, "id" | "table" | "before" | "beforeFields">;
 
 export interface Writes {
   readonly documents: Iterable<PendingDocument>;
@@ -20,9 +24,11 @@ export interface Writes {
   readonly rows: readonly ((store: Store) => void)[];
 }
 
-/** How long commits are remembered for transactions that began before them. */
+/** How long commits are remembered for transactions that began before them, and how many written keys at most. */
 const HISTORY_MS = 30_000;
-const HISTORY_COMMITS = 20_000;
+const HISTORY_KEYS = 100_000;
+/** The history is trimmed in blocks: dropping one commit at a time would copy the array every time. */
+const TRIM_EVERY = 256;
 /** Creation times differ by at least this many milliseconds, so that insertion order is kept. */
 const CREATION_STEP_MS = 1 / 1024;
 
@@ -41,14 +47,17 @@ export class Engine {
   #ts: bigint;
   #creationTime: number;
   #history: Commit[] = [];
+  /** Timestamp of the last commit that is no longer in the history. */
+  #forgottenTs: bigint;
   readonly #listeners: ((commit: Commit) => void)[] = [];
 
   constructor(path: string) {
     this.store = new Store(path);
     this.catalog = new Catalog(this.store);
-    const clock = this.store.sql("SELECT ts, creation_time FROM clock").get()!;
-    this.#ts = BigInt(clock["ts"] as string);
-    this.#creationTime = clock["creation_time"] as number;
+    const clock = this.store.sql("SELECT ts, creation_time FROM clock").get();
+    this.#ts = BigInt((clock?.["ts"] ?? 0) as string | number);
+    this.#creationTime = (clock?.["creation_time"] ?? 0) as number;
+    this.#forgottenTs = this.#ts;
     if (this.#ts === 0n) this.touch([]);
   }
 
@@ -85,14 +94,9 @@ export class Engine {
 
   /** Commits later than `ts`, newest first, or null when `ts` is too long ago. */
   afterTs(ts: bigint): Commit[] | null {
-    if (ts >= this.#ts) return [];
-    const later: Commit[] = [];
-    for (let i = this.#history.length - 1; i >= 0; i--) {
-      const commit = this.#history[i]!;
-      if (commit.ts <= ts) return later;
-      later.push(commit);
-    }
-    return null;
+    if (ts < this.#forgottenTs) return null;
+    const later = this.#history.filter((commit) => commit.ts > ts);
+    return later.reverse();
   }
 
   /** Throws ConflictError when a commit after `sequence` wrote into what was read. */
@@ -117,7 +121,7 @@ export class Engine {
     const written = new Map<number, Buffer[]>();
     const ts = this.#nextTs();
     this.store.atomically(() => {
-      for (const document of documents) this.#write(document, written);
+      for (const document of documents) this.#write(resolveCommitTs(document, ts), written);
       for (const row of writes.rows) row(this.store);
       this.store.sql("UPDATE clock SET ts = ?, creation_time = ?").run(String(ts), this.#creationTime);
     });
@@ -139,44 +143,69 @@ export class Engine {
   }
 
   #write(document: PendingDocument, written: Map<number, Buffer[]>): void {
-    const { table, before, json } = document;
+    const { id, table, before, beforeFields, json, fields, size } = document;
     if (before === null && json === null) return;
     this.catalog.persist(table);
     let row = before?.row ?? 0;
-    if (before === null) row = this.store.insertDocument(document.id, json!, document.size);
-    else if (json === null) this.store.deleteDocument(row);
-    else this.store.updateDocument(row, json, document.size);
+    if (json === null) this.store.deleteDocument(row);
+    else if (before === null) row = this.store.insertDocument(id, json, size);
+    else this.store.updateDocument(row, json, size);
     for (const index of table.indexes.values()) {
-      const old = before === null ? undefined : indexKey(index, document.beforeFields!);
-      const fresh = json === null ? undefined : (document.keys.get(index.id) ?? indexKey(index, document.fields!));
+      const old = beforeFields === null ? undefined : indexKey(index, beforeFields);
+      // An index that was added while the mutation ran has no key prepared.
+      const fresh = fields === null ? undefined : (document.keys.get(index.id) ?? indexKey(index, fields));
       const keys = written.get(index.id) ?? [];
+      written.set(index.id, keys);
       if (old !== undefined) keys.push(old);
-      const moved = old === undefined || fresh === undefined || old.compare(fresh) !== 0;
-      if (moved && old !== undefined) this.store.deleteEntry(index.id, old);
-      if (moved && fresh !== undefined) {
+      if (old !== undefined && fresh !== undefined && old.equals(fresh)) continue;
+      if (old !== undefined) this.store.deleteEntry(index.id, old);
+      if (fresh !== undefined) {
         this.store.insertEntry(index.id, fresh, row);
         keys.push(fresh);
       }
-      written.set(index.id, keys);
     }
   }
 
   #advance(ts: bigint, written: WrittenKeys, documents: readonly PendingDocument[]): void {
     this.#ts = ts;
     this.#sequence += 1;
-    const atMs = nowMs();
-    const commit: Commit = { sequence: this.#sequence, ts, atMs, written, documents };
+    const undo = documents.map(({ id, table, before, beforeFields }) => ({
+      id,
+      table,
+      before,
+      beforeFields,
+    }));
+    const commit: Commit = { sequence: this.#sequence, ts, atMs: nowMs(), written, documents: undo };
     this.#history.push(commit);
-    // Trimmed in blocks: shifting one element per commit would copy the array every time.
-    if (this.#history.length > HISTORY_COMMITS || this.#history[0]!.atMs < atMs - 2 * HISTORY_MS) {
-      const oldest = this.#history.findIndex((known) => known.atMs >= atMs - HISTORY_MS);
-      const excess = Math.max(oldest, this.#history.length - HISTORY_COMMITS / 2);
-      this.#history = this.#history.slice(Math.min(excess, this.#history.length - 1));
-    }
+    if (this.#sequence % TRIM_EVERY === 0) this.#trim(commit.atMs);
     for (const listener of this.#listeners) listener(commit);
+  }
+
+  /** Forgets commits that are too old or too many; the latest always stays. */
+  #trim(atMs: number): void {
+    let keys = 0;
+    const recent = this.#history.toReversed().findIndex((commit) => {
+      for (const written of commit.written.values()) keys += written.length;
+      return keys > HISTORY_KEYS || commit.atMs < atMs - HISTORY_MS;
+    });
+    if (recent === -1) return;
+    const first = this.#history.length - Math.max(recent, 1);
+    this.#forgottenTs = this.#history[first - 1]?.ts ?? this.#forgottenTs;
+    this.#history = this.#history.slice(first);
   }
 
   close(): void {
     this.store.close();
   }
+}
+
+/** How `db.vars.commitTs` is encoded. Quotes inside of strings are escaped, so no text can look like it. */
+const COMMIT_TS = '{"$commitTs":null}';
+
+/** Fills in the commit's timestamp where a document asks for it. */
+function resolveCommitTs(document: PendingDocument, ts: bigint): PendingDocument {
+  if (document.json?.includes(COMMIT_TS) !== true) return document;
+  const json = document.json.replaceAll(COMMIT_TS, JSON.stringify(convexToJson(ts)));
+  const fields = jsonToConvex(JSON.parse(json)) as Fields;
+  return { ...document, json, fields, keys: new Map() };
 }

@@ -14,14 +14,16 @@ export function passes(expression: JSONValue, document: Value): boolean {
 }
 
 function evaluate(expression: JSONValue, document: Value, depth: number): Operand {
-  if (depth > MAX_DEPTH) throw new FunctionError(`Filter expression is nested deeper than ${MAX_DEPTH} levels.`);
+  if (depth > MAX_DEPTH)
+    throw new FunctionError(`Filter expression is nested deeper than ${MAX_DEPTH} levels.`);
   if (expression === null || typeof expression !== "object" || Array.isArray(expression)) {
     throw new FunctionError("Malformed filter expression.");
   }
   const [operator, argument] = Object.entries(expression)[0] ?? [];
-  if (operator === undefined || argument === undefined) throw new FunctionError("Malformed filter expression.");
+  if (operator === undefined || argument === undefined)
+    throw new FunctionError("Malformed filter expression.");
   if (operator === "$literal") return jsonOrUndefined(argument);
-  if (operator === "$field") return fieldAt(document, String(argument));
+  if (operator === "$field") return fieldAt(document, typeof argument === "string" ? argument : "");
   const inner = (part: JSONValue): Operand => evaluate(part, document, depth + 1);
   const parts = Array.isArray(argument) ? argument : [argument];
   if (operator === "$and") return parts.every((part) => truthy(inner(part)));
@@ -51,7 +53,11 @@ function apply(operator: string, left: Operand, right: Operand): Operand {
     case "$not":
       return !truthy(left);
     case "$neg":
-      return typeof left === "bigint" ? BigInt.asIntN(64, -left) : typeof left === "number" ? -left : arithmetic(operator);
+      return typeof left === "bigint"
+        ? BigInt.asIntN(64, -left)
+        : typeof left === "number"
+          ? -left
+          : arithmetic(operator);
     default:
       return numeric(operator, left, right);
   }

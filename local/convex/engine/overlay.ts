@@ -30,7 +30,8 @@ function lowerBound(entries: readonly PendingEntry[], key: Buffer): number {
   let high = entries.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (entries[middle]!.key.compare(key) < 0) low = middle + 1;
+    const entry = entries[middle];
+    if (entry !== undefined && entry.key.compare(key) < 0) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -62,7 +63,7 @@ export class Overlay {
   #put(id: string, document: PendingDocument | undefined): void {
     const previous = this.#documents.get(id);
     for (const [indexId, key] of previous?.keys ?? []) {
-      const entries = this.#entries.get(indexId)!;
+      const entries = this.#entries.get(indexId) ?? [];
       entries.splice(lowerBound(entries, key), 1);
     }
     if (document === undefined) {
@@ -83,10 +84,7 @@ export class Overlay {
   }
 
   rollbackTo(mark: number): void {
-    while (this.#undo.length > mark) {
-      const { id, previous } = this.#undo.pop()!;
-      this.#put(id, previous);
-    }
+    for (const { id, previous } of this.#undo.splice(mark).reverse()) this.#put(id, previous);
   }
 
   /** The entry nearest to the open end of `[from, to)` in the scan's direction, or null. */

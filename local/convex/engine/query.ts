@@ -55,15 +55,15 @@ function visibleIndex(table: Table, name: string): Index {
 /** A running query: its scan, its filters and its remaining limit. */
 export class QueryStream {
   readonly #scan: Scan;
-  readonly #operators: QuerySpec["operators"];
-  readonly #remaining: number[];
+  /** Filters and limits in the order in which they were written; a limit counts down. */
+  readonly #operators: ({ readonly filter: JSONValue } | { left: number })[];
 
   constructor(transaction: Transaction, spec: QuerySpec, range?: KeyRange, expected?: number) {
     const source = resolve(transaction, spec);
-    this.#operators = spec.operators;
-    this.#remaining = spec.operators.map((operator) => ("limit" in operator ? operator.limit : Infinity));
-    const onlyLimits = spec.operators.every((operator) => "limit" in operator);
-    const wanted = expected ?? (onlyLimits ? Math.min(...this.#remaining) : Infinity);
+    this.#operators = spec.operators.map((one) => ("limit" in one ? { left: one.limit } : one));
+    const limits = spec.operators.map((one) => ("limit" in one ? one.limit : Infinity));
+    const filtered = spec.operators.some((one) => "filter" in one);
+    const wanted = expected ?? (filtered ? Infinity : Math.min(...limits));
     transaction.meter.spend("databaseQueries", 1);
     this.#scan = new Scan(
       transaction,
@@ -77,7 +77,7 @@ export class QueryStream {
   /** The next document that passes, or null. */
   next(): ScannedDocument | null {
     for (;;) {
-      if (this.#remaining.some((left) => left <= 0)) return null;
+      if (this.#operators.some((one) => "left" in one && one.left <= 0)) return null;
       const found = this.#scan.next();
       if (found === null) return null;
       if (this.accepts(found)) return found;
@@ -89,16 +89,16 @@ export class QueryStream {
     return this.#scan.next();
   }
 
-  /** Applies filters and limits in the order in which they were written. */
+  /** Applies filters and limits. */
   accepts(document: ScannedDocument): boolean {
     let fields: Value | null = null;
-    for (const [position, operator] of this.#operators.entries()) {
+    for (const operator of this.#operators) {
       if ("filter" in operator) {
-        fields ??= parseDocument(document.json) as Value;
+        fields ??= parseDocument(document.json);
         if (!passes(operator.filter, fields)) return false;
       } else {
-        if (this.#remaining[position]! <= 0) return false;
-        this.#remaining[position]! -= 1;
+        if (operator.left <= 0) return false;
+        operator.left -= 1;
       }
     }
     return true;

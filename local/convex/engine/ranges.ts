@@ -21,7 +21,8 @@ export const WHOLE_INDEX: KeyRange = { from: Buffer.alloc(0), to: afterPrefix(Bu
 
 /** A wire value in which a missing field is written `{"$undefined": null}`. */
 export function jsonOrUndefined(json: JSONValue): Value | undefined {
-  if (json !== null && typeof json === "object" && !Array.isArray(json) && "$undefined" in json) return undefined;
+  if (json !== null && typeof json === "object" && !Array.isArray(json) && "$undefined" in json)
+    return undefined;
   return jsonToConvex(json);
 }
 

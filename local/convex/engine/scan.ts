@@ -1,5 +1,6 @@
 import { afterKey } from "../values/keys.ts";
 import type { Index } from "./catalog.ts";
+import type { PendingEntry } from "./overlay.ts";
 import type { KeyRange } from "./ranges.ts";
 import type { Interval } from "./readSet.ts";
 import type { StoredEntry } from "./store.ts";
@@ -29,7 +30,13 @@ export class Scan {
   #done = false;
 
   /** @param expected how many documents the caller probably wants, to size the first block */
-  constructor(transaction: Transaction, index: Index, range: KeyRange, descending: boolean, expected?: number) {
+  constructor(
+    transaction: Transaction,
+    index: Index,
+    range: KeyRange,
+    descending: boolean,
+    expected?: number,
+  ) {
     this.#transaction = transaction;
     this.#index = index;
     this.#descending = descending;
@@ -53,12 +60,10 @@ export class Scan {
       this.#done = true;
       return null;
     }
-    const takePending =
-      committed === null || (pending !== null && this.#before(pending.key, committed.key));
-    const found: ScannedDocument = takePending
-      ? { key: pending!.key, id: pending!.document.id, json: pending!.document.json!, size: pending!.document.size }
-      : committed;
+    const takePending = pending !== null && (committed === null || this.#before(pending.key, committed.key));
     if (!takePending) this.#position += 1;
+    const found = takePending ? pendingText(pending) : committed;
+    if (found === null) return null;
     this.#advance(found.key);
     this.#transaction.countRead(found.size);
     return found;
@@ -115,4 +120,9 @@ export class Scan {
     this.#block = Math.min(this.#block * 4, LARGEST_BLOCK);
     return this.#rows.length > 0;
   }
+}
+
+/** A document of the overlay; deleted ones have no index entries, so there is always text. */
+function pendingText({ key, document }: PendingEntry): ScannedDocument {
+  return { key, id: document.id, json: document.json ?? "null", size: document.size };
 }

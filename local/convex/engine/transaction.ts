@@ -1,5 +1,5 @@
-import { convexToJson, getConvexSize, jsonToConvex, type Value } from "convex/values";
-import { newId, tableNumberOf } from "../values/ids.ts";
+import { convexToJson, getConvexSize, jsonToConvex } from "convex/values";
+import { newId } from "../values/ids.ts";
 import { explainMismatch } from "../values/validate.ts";
 import { BY_ID, indexKey, type Table } from "./catalog.ts";
 import type { Engine } from "./engine.ts";
@@ -168,31 +168,31 @@ export class Transaction {
 
   /** Replaces every field of a document but the system fields. */
   replace(id: string, change: (current: Fields) => Fields, operation: "patch" | "replace"): void {
-    const current = this.#existing(id, operation);
+    const { table, current } = this.#existing(id, operation);
     const next = change(current);
     next["_id"] = current["_id"];
     next["_creationTime"] = current["_creationTime"];
-    this.#put(this.engine.catalog.tableOfId(id)!, id, next, operation);
+    this.#put(table, id, next, operation);
   }
 
   /** Deletes a document; throws when there is none. */
   delete(id: string): void {
-    this.#existing(id, "delete");
-    const table = this.engine.catalog.tableOfId(id)!;
+    const { table } = this.#existing(id, "delete");
     const { before, beforeFields } = this.#committed(id);
     this.meter.spend("documentsWritten", 1);
     this.overlay.set({ id, table, before, beforeFields, json: null, fields: null, size: 0, keys: new Map() });
   }
 
-  #existing(id: string, operation: string): Fields {
-    if (tableNumberOf(id) === null) {
+  #existing(id: string, operation: string): { table: Table; current: Fields } {
+    const table = this.engine.catalog.tableOfId(id);
+    if (table === null) {
       throw new FunctionError(
         `Invalid argument \`id\` for \`db.${operation}\`: Unable to decode ID: Invalid ID "${id.slice(0, 64)}"`,
       );
     }
     const found = this.get(id);
     if (found === null) throw new FunctionError(`${capitalised(operation)} on nonexistent document ID ${id}`);
-    return this.overlay.get(id)?.fields ?? parseDocument(found.json);
+    return { table, current: this.overlay.get(id)?.fields ?? parseDocument(found.json) };
   }
 
   #committed(id: string): { before: StoredDocument | null; beforeFields: Fields | null } {
@@ -204,7 +204,7 @@ export class Transaction {
 
   #put(table: Table, id: string, fields: Fields, operation: "insert" | "patch" | "replace"): void {
     this.#validate(table, fields);
-    const size = getConvexSize(fields as Value);
+    const size = getConvexSize(fields);
     if (size > MAX_DOCUMENT_BYTES) {
       throw new FunctionError(
         `Value is too large (${(size / MAX_DOCUMENT_BYTES).toFixed(2)} MiB > maximum size 1 MiB) for \`db.${operation}\` into table "${table.name}"`,
@@ -214,7 +214,7 @@ export class Transaction {
     this.meter.spend("bytesWritten", size);
     const keys = new Map<number, Buffer>();
     for (const index of table.indexes.values()) keys.set(index.id, indexKey(index, fields));
-    const json = JSON.stringify(convexToJson(fields as Value));
+    const json = JSON.stringify(convexToJson(fields));
     const document: PendingDocument = { id, table, ...this.#committed(id), json, fields, size, keys };
     this.overlay.set(document);
   }
@@ -239,10 +239,9 @@ export function schemaMismatch(
 ): string | null {
   if (validator === null) return null;
   const { _id, _creationTime, ...own } = fields;
-  return explainMismatch(validator, own as Value, (id) => engine.catalog.tableOfId(id)?.name ?? null);
+  return explainMismatch(validator, own, (id) => engine.catalog.tableOfId(id)?.name ?? null);
 }
 
 function capitalised(word: string): string {
   return word === "patch" ? "Update" : word.charAt(0).toUpperCase() + word.slice(1);
 }
-

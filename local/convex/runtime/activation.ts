@@ -38,7 +38,7 @@ export function findViolation(engine: Engine, schema: Schema | null): SchemaViol
     for (const { fields } of everyDocument(engine, table)) {
       const reason = schemaMismatch(engine, table, fields, documentType);
       if (reason === null) continue;
-      const id = String(fields["_id"]);
+      const id = fields["_id"] as string;
       return {
         table: tableName,
         error: `Document with ID "${id}" in table "${tableName}" does not match the schema: ${reason}`,
@@ -57,7 +57,9 @@ function described(table: Table, index: Index): DatabaseIndex {
 }
 
 function userIndexes(table: Table): Index[] {
-  return [...table.indexes.values()].filter(({ name }) => !name.startsWith("_") && name !== "by_id" && name !== "by_creation_time");
+  return [...table.indexes.values()].filter(
+    ({ name }) => !name.startsWith("_") && name !== "by_id" && name !== "by_creation_time",
+  );
 }
 
 function sameFields(a: readonly string[], b: readonly string[]): boolean {
@@ -79,14 +81,19 @@ export function diffIndexes(engine: Engine, schema: Schema | null): IndexDiff {
     for (const { indexDescriptor, fields } of indexes) {
       const known = table?.indexes.get(indexDescriptor);
       if (known !== undefined && sameFields(known.fields, declaredFields(fields))) continue;
-      added.push({ name: `${tableName}.${indexDescriptor}`, type: "database", fields: declaredFields(fields) });
+      added.push({
+        name: `${tableName}.${indexDescriptor}`,
+        type: "database",
+        fields: declaredFields(fields),
+      });
     }
   }
   for (const table of engine.catalog.tables()) {
     const names = new Map((wanted.get(table.name) ?? []).map((one) => [one.indexDescriptor, one.fields]));
     for (const index of userIndexes(table)) {
       const fields = names.get(index.name);
-      if (fields === undefined || !sameFields(index.fields, declaredFields(fields))) removed.push(described(table, index));
+      if (fields === undefined || !sameFields(index.fields, declaredFields(fields)))
+        removed.push(described(table, index));
     }
   }
   return { added_indexes: added, removed_indexes: removed };
@@ -125,4 +132,3 @@ export function enforceSchema(engine: Engine, schema: Schema | null): void {
 export function activePush(engine: Engine): string | null {
   return engine.store.meta(ACTIVE_PUSH);
 }
-

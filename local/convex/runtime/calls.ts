@@ -60,7 +60,13 @@ export class Calls {
         const reply: RecordedReply = { value, logs };
         const statement = store.sql("INSERT INTO requests VALUES (?, ?, ?, ?, ?)");
         // The commit's own timestamp is not known yet; any later one also lies after this commit.
-        statement.run(once.session, once.request, startedMs, String(this.#engine.ts + 1n), JSON.stringify(reply));
+        statement.run(
+          once.session,
+          once.request,
+          startedMs,
+          String(this.#engine.ts + 1n),
+          JSON.stringify(reply),
+        );
       });
     };
     try {
@@ -131,5 +137,11 @@ function refusal(error: unknown): CallReply {
     return { ok: false, message: error.message, data: error.data, logs: [], metrics: null };
   }
   process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-  return { ok: false, message: "InternalServerError: Your request couldn't be completed.", data: null, logs: [], metrics: null };
+  return {
+    ok: false,
+    message: "InternalServerError: Your request couldn't be completed.",
+    data: null,
+    logs: [],
+    metrics: null,
+  };
 }

@@ -43,7 +43,15 @@ export class Completions {
     let totals = this.totals[path];
     if (totals === undefined) {
       if (Object.keys(this.totals).length >= MAX_TOTALS) return;
-      totals = { calls: 0, errors: 0, documentsRead: 0, documentsWritten: 0, bytesRead: 0, bytesWritten: 0, durationMs: 0 };
+      totals = {
+        calls: 0,
+        errors: 0,
+        documentsRead: 0,
+        documentsWritten: 0,
+        bytesRead: 0,
+        bytesWritten: 0,
+        durationMs: 0,
+      };
       this.totals[path] = totals;
     }
     totals.calls += 1;

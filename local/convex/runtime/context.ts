@@ -35,7 +35,8 @@ export const running = new AsyncLocalStorage<CallContext>();
 /** The context of the code that is running now; throws outside of a function. */
 export function currentCall(): CallContext {
   const context = running.getStore();
-  if (context === undefined) throw new Error("Convex functions can only be used while a function is running.");
+  if (context === undefined)
+    throw new Error("Convex functions can only be used while a function is running.");
   return context;
 }
 

@@ -34,11 +34,14 @@ export class Crons {
   }
 
   #rows(): CronRow[] {
-    return this.#engine.store.sql("SELECT name, spec, next_ms FROM crons ORDER BY next_ms, name").all().map((row) => ({
-      name: row["name"] as string,
-      spec: JSON.parse(row["spec"] as string) as CronSpec,
-      nextMs: row["next_ms"] as number,
-    }));
+    return this.#engine.store
+      .sql("SELECT name, spec, next_ms FROM crons ORDER BY next_ms, name")
+      .all()
+      .map((row) => ({
+        name: row["name"] as string,
+        spec: JSON.parse(row["spec"] as string) as CronSpec,
+        nextMs: row["next_ms"] as number,
+      }));
   }
 
   /** What a push would change. */
@@ -55,14 +58,15 @@ export class Crons {
   /** The row changes of a push; an unchanged cron keeps its rhythm. */
   replaceRows(specs: Readonly<Record<string, CronSpec>>): (store: Store) => void {
     const { added, updated, deleted } = this.diff(specs);
-    const changed = [...added, ...updated].map((name) => {
-      const spec = specs[name]!;
-      return { name, spec, nextMs: nextRun(name, spec.schedule, now(), null) };
-    });
+    const changed = Object.entries(specs)
+      .filter(([name]) => added.includes(name) || updated.includes(name))
+      .map(([name, spec]) => ({ name, spec, nextMs: nextRun(name, spec.schedule, now(), null) }));
     return (store) => {
       for (const name of deleted) store.sql("DELETE FROM crons WHERE name = ?").run(name);
       for (const { name, spec, nextMs } of changed) {
-        store.sql("INSERT OR REPLACE INTO crons(name, spec, next_ms) VALUES (?, ?, ?)").run(name, JSON.stringify(spec), nextMs);
+        store
+          .sql("INSERT OR REPLACE INTO crons(name, spec, next_ms) VALUES (?, ?, ?)")
+          .run(name, JSON.stringify(spec), nextMs);
       }
     };
   }
@@ -120,7 +124,9 @@ export class Crons {
     const startedMs = now();
     const { kind } = this.#executor.find(invocation, "any");
     if (kind === "mutation") {
-      const outcome = await this.#executor.mutation(invocation, (transaction) => transaction.addRow(this.#advance(row)));
+      const outcome = await this.#executor.mutation(invocation, (transaction) =>
+        transaction.addRow(this.#advance(row)),
+      );
       if (!outcome.result.ok) this.#engine.touch([this.#advance(row)]);
       this.#completions.report("Mutation", invocation, outcome, startedMs);
       return;

@@ -33,12 +33,19 @@ export class Environment {
       ...changes.flatMap(({ name, value }) => (value === null ? [] : [name])),
     ]);
     if (after.size > MAX_VARIABLES) {
-      throw new RequestError(400, "TooManyEnvironmentVariables", `A deployment holds at most ${MAX_VARIABLES} environment variables.`);
+      throw new RequestError(
+        400,
+        "TooManyEnvironmentVariables",
+        `A deployment holds at most ${MAX_VARIABLES} environment variables.`,
+      );
     }
     this.#engine.touch(
       changes.map(({ name, value }) => (store) => {
         if (value === null) store.sql("DELETE FROM env WHERE name = ?").run(name);
-        else store.sql("INSERT INTO env VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value").run(name, value);
+        else
+          store
+            .sql("INSERT INTO env VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value")
+            .run(name, value);
       }),
     );
     this.#publish();
@@ -53,10 +60,18 @@ export class Environment {
       );
     }
     if (name in this.#builtIn) {
-      throw new RequestError(400, "EnvironmentVariableReserved", `Environment variable ${name} is built in and cannot be changed.`);
+      throw new RequestError(
+        400,
+        "EnvironmentVariableReserved",
+        `Environment variable ${name} is built in and cannot be changed.`,
+      );
     }
     if (value !== null && Buffer.byteLength(value) > MAX_VALUE_BYTES) {
-      throw new RequestError(400, "EnvironmentVariableTooLarge", `Environment variable ${name} is larger than ${MAX_VALUE_BYTES} bytes.`);
+      throw new RequestError(
+        400,
+        "EnvironmentVariableTooLarge",
+        `Environment variable ${name} is larger than ${MAX_VALUE_BYTES} bytes.`,
+      );
     }
   }
 

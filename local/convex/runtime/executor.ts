@@ -1,4 +1,4 @@
-import { jsonToConvex, type JSONValue, type Value } from "convex/values";
+import { jsonToConvex, type JSONValue } from "convex/values";
 import type { RegisteredFunction } from "../deploy/inspect.ts";
 import { ConflictError, FunctionError } from "../engine/errors.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -29,7 +29,8 @@ export interface Invocation {
 
 /** A finished attempt; the transaction is still open for the caller to commit or to watch. */
 export interface Outcome {
-  readonly result: { readonly ok: true; readonly value: string } | { readonly ok: false; readonly failure: Failure };
+  readonly result:
+    { readonly ok: true; readonly value: string } | { readonly ok: false; readonly failure: Failure };
   readonly logs: readonly LogLine[];
   readonly transaction: Transaction | null;
   readonly journal: string | null;
@@ -58,9 +59,13 @@ export class Executor {
   }
 
   /** Finds a function; throws the error that Convex gives when it is missing or of another kind. */
-  find(invocation: Pick<Invocation, "path" | "trusted" | "caller">, kind: FunctionKind | "any"): RegisteredFunction {
+  find(
+    invocation: Pick<Invocation, "path" | "trusted" | "caller">,
+    kind: FunctionKind | "any",
+  ): RegisteredFunction {
     const path = normalisePath(invocation.path);
-    const found = this.generation.functions.get(path) ?? (invocation.caller.admin ? this.system.get(path) : undefined);
+    const found =
+      this.generation.functions.get(path) ?? (invocation.caller.admin ? this.system.get(path) : undefined);
     const allowed = invocation.trusted || invocation.caller.admin || found?.visibility === "public";
     if (found === undefined || !allowed) {
       const what = invocation.trusted || invocation.caller.admin ? "function" : "public function";
@@ -78,7 +83,9 @@ export class Executor {
 
   #checkArguments(found: RegisteredFunction, path: string, json: string): void {
     if (json.length > MAX_VALUE_BYTES) {
-      throw new FunctionError(`Arguments for ${path} are too large (${json.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`);
+      throw new FunctionError(
+        `Arguments for ${path} are too large (${json.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`,
+      );
     }
     const args = JSON.parse(json) as JSONValue[];
     this.#check("ArgumentValidationError", found.args, args[0] ?? {});
@@ -86,13 +93,16 @@ export class Executor {
 
   #check(name: string, validator: ValidatorJson | null, json: JSONValue): void {
     if (validator === null) return;
-    const value = jsonToConvex(json) as Value;
+    const value = jsonToConvex(json);
     const reason = explainMismatch(validator, value, (id) => this.engine.catalog.tableOfId(id)?.name ?? null);
     if (reason !== null) throw new FunctionError(`${name}: ${reason}`);
   }
 
   /** Runs a query; conflicts with commits made meanwhile are retried on the newer state. */
-  async query(invocation: Invocation, options: { atTs?: bigint; journal?: string | null } = {}): Promise<Outcome> {
+  async query(
+    invocation: Invocation,
+    options: { atTs?: bigint; journal?: string | null } = {},
+  ): Promise<Outcome> {
     for (let attempt = 0; ; attempt++) {
       const transaction = new Transaction(this.engine, options.atTs);
       const outcome = await this.#attempt("query", invocation, transaction, options.journal ?? null);
@@ -157,11 +167,21 @@ export class Executor {
       const value = await this.#bounded(context, () => this.#invoke(context, invocation));
       // A result computed from an overtaken state must not be reported.
       transaction?.refresh();
-      return { result: { ok: true, value }, logs: context.logs, transaction, journal: context.journal.recorded };
+      return {
+        result: { ok: true, value },
+        logs: context.logs,
+        transaction,
+        journal: context.journal.recorded,
+      };
     } catch (error) {
       if (this.#conflicted(transaction)) return null;
       const failure = explain(error, this.#codeRoot);
-      return { result: { ok: false, failure }, logs: context.logs, transaction, journal: context.journal.recorded };
+      return {
+        result: { ok: false, failure },
+        logs: context.logs,
+        transaction,
+        journal: context.journal.recorded,
+      };
     }
   }
 
@@ -203,9 +223,12 @@ export class Executor {
     this.#checkArguments(found, context.path, invocation.args);
     const value = await found.invoke(invocation.args);
     if (value.length > MAX_VALUE_BYTES) {
-      throw new FunctionError(`Function ${context.path} return value is too large (${value.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`);
+      throw new FunctionError(
+        `Function ${context.path} return value is too large (${value.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`,
+      );
     }
-    if (found.returns !== null) this.#check("ReturnsValidationError", found.returns, JSON.parse(value) as JSONValue);
+    if (found.returns !== null)
+      this.#check("ReturnsValidationError", found.returns, JSON.parse(value) as JSONValue);
     return value;
   }
 
@@ -228,7 +251,10 @@ export class Executor {
   }
 
   /** Runs an HTTP action's endpoint inside an action context. */
-  async http<T>(invocation: Pick<Invocation, "path" | "caller" | "request">, work: () => Promise<T>): Promise<{ outcome: T | Failure; failed: boolean; logs: readonly LogLine[] }> {
+  async http<T>(
+    invocation: Pick<Invocation, "path" | "caller" | "request">,
+    work: () => Promise<T>,
+  ): Promise<{ outcome: T | Failure; failed: boolean; logs: readonly LogLine[] }> {
     const context = this.context("httpAction", invocation, null);
     try {
       return { outcome: await this.#bounded(context, work), failed: false, logs: context.logs };
@@ -250,8 +276,10 @@ export class Executor {
   ): Promise<string> {
     const transaction = outer.transaction;
     if (transaction === null) throw new FunctionError("Actions call functions in transactions of their own.");
-    if (kind === "mutation" && outer.kind !== "mutation") throw new FunctionError("Queries cannot run mutations.");
-    if (outer.depth >= MAX_DEPTH) throw new FunctionError(`Functions call each other more than ${MAX_DEPTH} levels deep.`);
+    if (kind === "mutation" && outer.kind !== "mutation")
+      throw new FunctionError("Queries cannot run mutations.");
+    if (outer.depth >= MAX_DEPTH)
+      throw new FunctionError(`Functions call each other more than ${MAX_DEPTH} levels deep.`);
     const invocation = { path, args, caller: outer.caller, request: outer.request, trusted: true };
     const context: CallContext = {
       ...outer,

@@ -52,7 +52,12 @@ export class Files {
 
   /** Removes what an interrupted upload or an interrupted delete left behind. */
   #sweep(): void {
-    const known = new Set(this.#engine.store.sql("SELECT blob FROM files").all().map((row) => row["blob"]));
+    const known = new Set(
+      this.#engine.store
+        .sql("SELECT blob FROM files")
+        .all()
+        .map((row) => row["blob"]),
+    );
     for (const name of readdirSync(this.#folder)) {
       if (!known.has(name)) rmSync(join(this.#folder, name), { force: true });
     }
@@ -80,7 +85,9 @@ export class Files {
   find(transaction: Transaction, storageId: string): FileRecord | null {
     const table = this.#engine.catalog.tableOfId(storageId);
     if (table?.name !== STORAGE_TABLE) {
-      throw new FunctionError(`Invalid storage ID: ${JSON.stringify(storageId).slice(0, 80)} is not an ID of table "_storage".`);
+      throw new FunctionError(
+        `Invalid storage ID: ${JSON.stringify(storageId).slice(0, 80)} is not an ID of table "_storage".`,
+      );
     }
     const found = transaction.get(storageId);
     if (found === null) return null;

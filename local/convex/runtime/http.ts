@@ -27,7 +27,11 @@ export async function serveHttp(
     headers: data.headers.map(([name, value]): [string, string] => [name, value]),
     ...(data.body === null ? {} : { body: new Uint8Array(data.body) }),
   });
-  const invocation = { path: `http:${method} ${route}`, caller: { admin: false, identity: null }, request: data.request };
+  const invocation = {
+    path: `http:${method} ${route}`,
+    caller: { admin: false, identity: null },
+    request: data.request,
+  };
   const startedMs = now();
   const { outcome, failed, logs } = await executor.http(invocation, async () => {
     const response = await endpoint.invokeHttpAction(request);
@@ -40,11 +44,21 @@ export async function serveHttp(
   const failure = failed ? (outcome as Failure) : null;
   if (failure !== null) {
     send({ kind: "httpHead", id, status: 500, headers: [["content-type", "application/json"]] });
-    const body = JSON.stringify({ code: "InternalServerError", message: failure.message, trace: failure.data });
+    const body = JSON.stringify({
+      code: "InternalServerError",
+      message: failure.message,
+      trace: failure.data,
+    });
     send({ kind: "httpBody", id, chunk: Buffer.from(body) });
   }
   send({ kind: "httpEnd", id, error: failure?.message ?? null });
-  const result = failure === null ? ({ ok: true, value: "null" } as const) : ({ ok: false, failure } as const);
-  completions.report("HttpAction", { ...invocation, path: `${method} ${route}` }, { result, logs, transaction: null }, startedMs);
+  const result =
+    failure === null ? ({ ok: true, value: "null" } as const) : ({ ok: false, failure } as const);
+  completions.report(
+    "HttpAction",
+    { ...invocation, path: `${method} ${route}` },
+    { result, logs, transaction: null },
+    startedMs,
+  );
   return { matched: true };
 }

@@ -5,7 +5,14 @@ import { PushFolder } from "../deploy/pushes.ts";
 import { Engine } from "../engine/engine.ts";
 import { RequestError } from "../engine/errors.ts";
 import { Transaction } from "../engine/transaction.ts";
-import { ACTIVE_PUSH, activePush, applySchema, diffIndexes, enforceSchema, findViolation } from "./activation.ts";
+import {
+  ACTIVE_PUSH,
+  activePush,
+  applySchema,
+  diffIndexes,
+  enforceSchema,
+  findViolation,
+} from "./activation.ts";
 import { Calls } from "./calls.ts";
 import { Completions } from "./completions.ts";
 import { installConsole } from "./console.ts";
@@ -26,7 +33,12 @@ import { Watches } from "./watches.ts";
 /** Where the database lies under the state folder. */
 const DATABASE = "convex.sqlite";
 
-type Handlers = { [Name in RuntimeCallName]: (body: RuntimeCalls[Name][0], id: number) => RuntimeCalls[Name][1] | Promise<RuntimeCalls[Name][1]> };
+type Handlers = {
+  [Name in RuntimeCallName]: (
+    body: RuntimeCalls[Name][0],
+    id: number,
+  ) => RuntimeCalls[Name][1] | Promise<RuntimeCalls[Name][1]>;
+};
 
 /** The runtime thread: owns the database, runs function code, the scheduler and the crons. */
 async function run(port: MessagePort, options: RuntimeOptions): Promise<void> {
@@ -56,14 +68,20 @@ async function run(port: MessagePort, options: RuntimeOptions): Promise<void> {
   installGlobals(convexGlobal(deployment));
   // A promise that user code forgot about must not take the deployment down.
   process.on("unhandledRejection", (reason) => {
-    process.stderr.write(`Unhandled rejection in a function: ${reason instanceof Error ? reason.stack : String(reason)}\n`);
+    process.stderr.write(
+      `Unhandled rejection in a function: ${reason instanceof Error ? reason.stack : String(reason)}\n`,
+    );
   });
 
   const everythingStale = (): void => send({ kind: "commit", ts: String(engine.ts), stale: watches.keys() });
 
   async function activate(push: string): Promise<{ cronDiff: ReturnType<Crons["diff"]> }> {
     const generation = await loadGeneration(folder, push).catch((error: unknown) => {
-      throw new RequestError(400, "InvalidModules", `The pushed code cannot be loaded: ${(error as Error).message}`);
+      throw new RequestError(
+        400,
+        "InvalidModules",
+        `The pushed code cannot be loaded: ${(error as Error).message}`,
+      );
     });
     const { schema = null, crons: specs = {} } = generation.manifest ?? {};
     // From here to the end nothing yields: what is checked is what is committed.

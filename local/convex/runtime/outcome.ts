@@ -12,12 +12,13 @@ const MAX_FRAMES = 8;
 /** Explains a thrown value; frames of the engine and of Node are left out of the stack. */
 export function explain(thrown: unknown, codeRoot: string): Failure {
   if (thrown instanceof FunctionError) return { message: thrown.message, data: thrown.data };
-  if (typeof thrown !== "object" || thrown === null) return { message: `Uncaught ${String(thrown)}`, data: null };
+  if (typeof thrown !== "object" || thrown === null)
+    return { message: `Uncaught ${String(thrown)}`, data: null };
   const error = thrown as { name?: unknown; message?: unknown; stack?: unknown; data?: unknown };
   const isConvexError = Symbol.for("ConvexError") in thrown || "ConvexErrorSymbol" in thrown;
   const data = isConvexError && typeof error.data === "string" ? error.data : null;
   const name = typeof error.name === "string" ? error.name : "Error";
-  const message = typeof error.message === "string" ? error.message : String(thrown);
+  const message = typeof error.message === "string" ? error.message : "(no message)";
   const frames = userFrames(typeof error.stack === "string" ? error.stack : "", codeRoot);
   return { message: [`Uncaught ${name}: ${message}`, ...frames].join("\n"), data };
 }
@@ -30,7 +31,10 @@ function userFrames(stack: string, codeRoot: string): string[] {
     .slice(0, MAX_FRAMES)
     .map((line) => {
       const start = line.indexOf(codeRoot);
-      const before = line.slice(0, start).replace(/(file:\/\/)$/, "").trim();
+      const before = line
+        .slice(0, start)
+        .replace(/(file:\/\/)$/, "")
+        .trim();
       // What follows the folder of the push: the file as the source map names it.
       const [, , ...file] = line.slice(start + codeRoot.length).split("/");
       return `    ${before}${before.endsWith("(") ? "" : " "}../${file.join("/")}`;

@@ -116,7 +116,10 @@ export interface RuntimeCalls {
   timestamp: [null, string];
   recordFile: [Omit<FileRecord, "storageId">, string];
   findFile: [{ readonly blob: string }, FileRecord | null];
-  environment: [{ readonly changes: readonly { readonly name: string; readonly value: string | null }[] }, null];
+  environment: [
+    { readonly changes: readonly { readonly name: string; readonly value: string | null }[] },
+    null,
+  ];
   readEnvironment: [null, Record<string, string>];
   uploadKey: [null, string];
   checkSchema: [{ readonly push: string }, { readonly error: string; readonly table: string } | null];
@@ -156,7 +159,11 @@ export interface IndexDiff {
 export type RuntimeCallName = keyof RuntimeCalls;
 
 export type ToRuntime = {
-  [Name in RuntimeCallName]: { readonly id: number; readonly name: Name; readonly body: RuntimeCalls[Name][0] };
+  [Name in RuntimeCallName]: {
+    readonly id: number;
+    readonly name: Name;
+    readonly body: RuntimeCalls[Name][0];
+  };
 }[RuntimeCallName];
 
 /** One finished function, as `convex logs` shows it. */
@@ -175,10 +182,21 @@ export interface Completion {
 export type FromRuntime =
   | { readonly kind: "ready" }
   | { readonly kind: "reply"; readonly id: number; readonly body: unknown }
-  | { readonly kind: "failure"; readonly id: number; readonly status: number; readonly code: string; readonly message: string }
+  | {
+      readonly kind: "failure";
+      readonly id: number;
+      readonly status: number;
+      readonly code: string;
+      readonly message: string;
+    }
   | { readonly kind: "commit"; readonly ts: string; readonly stale: readonly number[] }
   | { readonly kind: "completion"; readonly completion: Completion }
-  | { readonly kind: "httpHead"; readonly id: number; readonly status: number; readonly headers: readonly (readonly [string, string])[] }
+  | {
+      readonly kind: "httpHead";
+      readonly id: number;
+      readonly status: number;
+      readonly headers: readonly (readonly [string, string])[];
+    }
   | { readonly kind: "httpBody"; readonly id: number; readonly chunk: Uint8Array }
   | { readonly kind: "httpEnd"; readonly id: number; readonly error: string | null };
 

@@ -20,7 +20,9 @@ export function newPulse(): SharedArrayBuffer {
 
 /** Names the origin of a call: a scheduled function, a cron, or the request of a client. */
 export function labelOf(request: RequestInfo): string {
-  return request.scheduledFunctionId === null ? request.id : `${SCHEDULED_LABEL}${request.scheduledFunctionId}`;
+  return request.scheduledFunctionId === null
+    ? request.id
+    : `${SCHEDULED_LABEL}${request.scheduledFunctionId}`;
 }
 
 /** The label of a subscribed query. */

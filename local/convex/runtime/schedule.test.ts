@@ -26,7 +26,9 @@ describe("cron schedules", () => {
   });
 
   it("choose one minute for a schedule that names none, always the same for the same cron", () => {
-    expect(next({ type: "hourly" }, "2026-01-01T00:00:00")).toBe(next({ type: "hourly" }, "2026-01-01T00:00:00"));
+    expect(next({ type: "hourly" }, "2026-01-01T00:00:00")).toBe(
+      next({ type: "hourly" }, "2026-01-01T00:00:00"),
+    );
   });
 
   it.each(["", "* * * *", "* * * * * *", "61 * * * *", "every day at 5 o'clock", "0 0 31 2 *"])(

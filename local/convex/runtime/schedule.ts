@@ -34,7 +34,12 @@ function intervalMs(schedule: Extract<CronSchedule, { type: "interval" }>): numb
  * @param previousMs its last due time; an interval keeps that rhythm, and with null it begins now
  * @throws for a cron string that cannot be read or never fires
  */
-export function nextRun(name: string, schedule: CronSchedule, nowMs: number, previousMs: number | null): number {
+export function nextRun(
+  name: string,
+  schedule: CronSchedule,
+  nowMs: number,
+  previousMs: number | null,
+): number {
   if (schedule.type === "interval") {
     const step = intervalMs(schedule);
     if (!(step > 0)) throw new Error(`Cron "${name}": the interval must be longer than zero.`);
@@ -44,13 +49,18 @@ export function nextRun(name: string, schedule: CronSchedule, nowMs: number, pre
   }
   const text = cronString(name, schedule);
   if (text.trim().split(/\s+/).length !== 5) {
-    throw new Error(`Cron "${name}": ${JSON.stringify(text)} must have five fields: minute hour day month weekday.`);
+    throw new Error(
+      `Cron "${name}": ${JSON.stringify(text)} must have five fields: minute hour day month weekday.`,
+    );
   }
   let next: Date | null;
   try {
     next = new Cron(text, { timezone: "UTC" }).nextRun(new Date(nowMs));
   } catch (error) {
-    throw new Error(`Cron "${name}": ${JSON.stringify(text)} is not a cron string: ${(error as Error).message}`);
+    throw new Error(
+      `Cron "${name}": ${JSON.stringify(text)} is not a cron string: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
   if (next === null) throw new Error(`Cron "${name}": ${JSON.stringify(text)} never fires.`);
   return next.getTime();

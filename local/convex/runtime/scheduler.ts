@@ -16,6 +16,8 @@ import { SYSTEM_CALLER, systemRequest } from "./callers.ts";
 
 /** Mutations run one after the other anyway; actions mostly wait. */
 const MAX_RUNNING = { mutation: 16, action: 128 } as const;
+/** Due jobs looked at in one go: enough to find a mutation behind many actions that wait for a place. */
+const LOOKAHEAD = 1_000;
 /** Longest sleep of a timer; Node's own limit is 24.8 days. */
 const MAX_SLEEP_MS = 60 * 60 * 1000;
 /** Finished jobs stay readable for seven days. */
@@ -58,14 +60,15 @@ export class Scheduler {
   schedule(transaction: Transaction, path: string, args: JSONValue, atMs: number): string {
     const normalised = normalisePath(path);
     const found = this.#executor.find({ path, trusted: true, caller: SYSTEM_CALLER }, "any");
-    if (found.kind === "query") throw new FunctionError(`Cannot schedule ${normalised}: only mutations and actions can be scheduled.`);
+    if (found.kind === "query")
+      throw new FunctionError(`Cannot schedule ${normalised}: only mutations and actions can be scheduled.`);
     const bytes = JSON.stringify(args).length;
     transaction.meter.spend("functionsScheduled", 1);
     transaction.meter.spend("scheduledFunctionArgsBytes", bytes);
     const [module, name] = normalised.split(":") as [string, string];
     return transaction.insert(this.#table, {
       name: `${module}.js:${name}`,
-      args: [args as Value],
+      args: [args],
       scheduledTime: atMs,
       state: { kind: "pending" },
     });
@@ -74,7 +77,9 @@ export class Scheduler {
   /** Cancels a job that has not finished. An action that already runs is not interrupted. */
   cancel(transaction: Transaction, id: string): void {
     if (this.#engine.catalog.tableOfId(id) !== this.#table) {
-      throw new FunctionError(`Invalid ID ${JSON.stringify(id).slice(0, 80)}: expected an ID of table "${SCHEDULED_TABLE}".`);
+      throw new FunctionError(
+        `Invalid ID ${JSON.stringify(id).slice(0, 80)}: expected an ID of table "${SCHEDULED_TABLE}".`,
+      );
     }
     const found = transaction.get(id);
     if (found === null) throw new FunctionError(`Scheduled function ${id} does not exist.`);
@@ -99,7 +104,10 @@ export class Scheduler {
   start(hung: readonly string[]): void {
     this.#change((transaction) => {
       for (const job of this.#inState(transaction, "inProgress", Infinity)) {
-        this.#setState(transaction, job.id, { kind: "failed", error: "Transient error while executing action" });
+        this.#setState(transaction, job.id, {
+          kind: "failed",
+          error: "Transient error while executing action",
+        });
       }
       for (const label of hung) {
         if (!label.startsWith(SCHEDULED_LABEL)) continue;
@@ -129,8 +137,9 @@ export class Scheduler {
   }
 
   #tick(): void {
-    const limit = MAX_RUNNING.mutation + MAX_RUNNING.action + this.#inHand.size;
-    for (const job of this.#inState(new Transaction(this.#engine), "pending", limit, now())) {
+    // One moment for the whole tick: a job that becomes due during it must still set the next alarm.
+    const nowMs = now();
+    for (const job of this.#inState(new Transaction(this.#engine), "pending", LOOKAHEAD, nowMs)) {
       if (this.#inHand.has(job.id)) continue;
       const kind = this.#kindOf(job);
       if (this.#counts[kind] >= MAX_RUNNING[kind]) continue;
@@ -142,39 +151,41 @@ export class Scheduler {
         this.wake();
       });
     }
-    // Jobs that were just started have already committed, so what follows reads anew.
-    const next = this.#nextDue(new Transaction(this.#engine));
+    const next = this.#nextDue(nowMs);
     this.#sleep(next === null ? MAX_SLEEP_MS : Math.max(0, next - now()));
     this.#sweep(new Transaction(this.#engine));
   }
 
   #kindOf(job: Job): "mutation" | "action" {
-    return this.#executor.generation.functions.get(normalisePath(job.path))?.kind === "action" ? "action" : "mutation";
+    return this.#executor.generation.functions.get(normalisePath(job.path))?.kind === "action"
+      ? "action"
+      : "mutation";
   }
 
-  /** Due time of the first job that is not in hand yet, so that a full house does not spin. */
-  #nextDue(transaction: Transaction): number | null {
-    const scan = this.#scan(transaction, "pending");
-    for (let seen = 0; seen <= this.#inHand.size; seen++) {
-      const found = scan.next();
-      if (found === null) return null;
-      const dueMs = parseDocument(found.json)["scheduledTime"] as number;
-      if (!this.#inHand.has(found.id)) return dueMs > now() ? dueMs : null;
-    }
-    return null;
+  /** Due time of the first job after `nowMs`. Earlier ones wait for a free place, and the next job to finish wakes them. */
+  #nextDue(nowMs: number): number | null {
+    const found = this.#scan(new Transaction(this.#engine), "pending", { type: "Gt", ms: nowMs }).next();
+    return found === null ? null : (parseDocument(found.json)["scheduledTime"] as number);
   }
 
-  #scan(transaction: Transaction, kind: string, beforeMs?: number): Scan {
+  #scan(
+    transaction: Transaction,
+    kind: string,
+    due?: { readonly type: "Gt" | "Lte"; readonly ms: number },
+  ): Scan {
     const index = this.#engine.catalog.index(this.#table, BY_STATE);
     const range: RangeExpression[] = [{ type: "Eq", fieldPath: "state.kind", value: kind }];
-    if (beforeMs !== undefined) {
-      range.push({ type: "Lte", fieldPath: "scheduledTime", value: convexToJson(beforeMs) });
-    }
+    if (due !== undefined)
+      range.push({ type: due.type, fieldPath: "scheduledTime", value: convexToJson(due.ms) });
     return new Scan(transaction, index, rangeOf(SCHEDULED_TABLE, index, range), false);
   }
 
   #inState(transaction: Transaction, kind: string, limit: number, beforeMs?: number): Job[] {
-    const scan = this.#scan(transaction, kind, beforeMs);
+    const scan = this.#scan(
+      transaction,
+      kind,
+      beforeMs === undefined ? undefined : { type: "Lte", ms: beforeMs },
+    );
     const jobs: Job[] = [];
     while (jobs.length < limit) {
       const found = scan.next();
@@ -210,7 +221,8 @@ export class Scheduler {
       (transaction) => this.#setState(transaction, job.id, { kind: "success" }),
       // Reading the job ties the mutation to it: a cancel in the meantime makes it start over, and stop here.
       (transaction) => {
-        if (!this.#isPending(transaction, job.id)) throw new FunctionError("This scheduled function was canceled.");
+        if (!this.#isPending(transaction, job.id))
+          throw new FunctionError("This scheduled function was canceled.");
       },
     );
     this.#completions.report("Mutation", invocation, outcome, startedMs);
@@ -241,7 +253,11 @@ export class Scheduler {
       const found = transaction.get(id);
       const kind = found === null ? null : stateOf(parseDocument(found.json));
       if (kind !== "pending" && kind !== "inProgress") return;
-      this.#setState(transaction, id, failure === null ? { kind: "success" } : { kind: "failed", error: failure.message });
+      this.#setState(
+        transaction,
+        id,
+        failure === null ? { kind: "success" } : { kind: "failed", error: failure.message },
+      );
     });
   }
 

@@ -21,8 +21,9 @@ export function systemQueries(deployment: Deployment): ReadonlyMap<string, Regis
     "_system/cli/queryEnvironmentVariables": () =>
       Object.entries(environment.all()).map(([name, value]) => ({ name, value })),
     "_system/cli/queryEnvironmentVariables:get": (args) => {
-      const value = environment.all()[String(args["name"])];
-      return value === undefined ? null : { name: String(args["name"]), value };
+      const name = text(args["name"]);
+      const value = environment.all()[name];
+      return value === undefined ? null : { name, value };
     },
     "_system/cli/modules:apiSpec": () => apiSpec(deployment),
     "_system/cli/convexUrl:cloudUrl": () => process.env["CONVEX_CLOUD_URL"] ?? "",
@@ -36,12 +37,17 @@ export function systemQueries(deployment: Deployment): ReadonlyMap<string, Regis
       return { page: names, isDone: true, continueCursor: "" };
     },
     "_system/cli/tableData": (args) => tablePage(args),
-    "_system/cli/tableSize": (args) => engine.catalog.find(String(args["tableName"] ?? args["table"]))?.count ?? 0,
+    "_system/cli/tableSize": (args) =>
+      engine.catalog.find(text(args["tableName"] ?? args["table"]))?.count ?? 0,
     "_system/frontend/components:list": () => [],
   };
   return new Map(
     Object.entries(handlers).map(([path, handler]) => [normalisePath(path), builtIn(path, handler)] as const),
   );
+}
+
+function text(value: JSONValue | undefined): string {
+  return typeof value === "string" ? value : "";
 }
 
 function builtIn(name: string, handler: Handler): RegisteredFunction {
@@ -56,7 +62,7 @@ function tablePage(args: Record<string, JSONValue>): JSONValue {
   const { cursor, numItems } = args["paginationOpts"] as unknown as PaginationArgs;
   const order = args["order"] === "asc" ? "asc" : "desc";
   const page = readPage(transactionOf(currentCall()), {
-    query: { source: { type: "FullTableScan", tableName: String(args["table"]), order }, operators: [] },
+    query: { source: { type: "FullTableScan", tableName: text(args["table"]), order }, operators: [] },
     cursor,
     endCursor: null,
     pageSize: Math.min(Math.max(0, numItems), MAX_PAGE),
@@ -79,12 +85,16 @@ function apiSpec({ executor }: Deployment): JSONValue {
       returns: validatorJson(one.returns),
     })),
   );
-  const routes = (manifest.routes ?? []).map(({ method, path }) => ({ functionType: "HttpAction", method, path }));
-  return [...functions, ...routes] as unknown as JSONValue;
+  const routes = (manifest.routes ?? []).map(({ method, path }) => ({
+    functionType: "HttpAction",
+    method,
+    path,
+  }));
+  return [...functions, ...routes];
 }
 
 /** A validator as a Convex value: the spec is itself sent as a query result. */
-function validatorJson(text: string): JSONValue {
-  const json = JSON.parse(text) as Value | null;
+function validatorJson(exported: string): JSONValue {
+  const json = JSON.parse(exported) as Value | null;
   return convexToJson(json ?? { type: "any" });
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConvexClient, ConvexHttpClient } from "convex/browser";
-import WebSocket from "ws";
+import { WebSocket } from "ws";
 import { startConvex, type ConvexOptions, type RunningConvex } from "../server.ts";
 
 const FIXTURES = fileURLToPath(new URL("../fixtures/", import.meta.url));
@@ -35,7 +35,11 @@ export function adminKeyOf(convex: Pick<RunningConvex, "adminKeyFile">): string 
 }
 
 /** Runs the unmodified Convex CLI in a fixture app. */
-export async function runCli(target: Target, args: readonly string[], fixture: Fixture = "app"): Promise<CliResult> {
+export async function runCli(
+  target: Target,
+  args: readonly string[],
+  fixture: Fixture = "app",
+): Promise<CliResult> {
   const env = {
     PATH: process.env["PATH"],
     HOME: tmpdir(),
@@ -105,12 +109,17 @@ export class TestDeployment {
 }
 
 /** Asks again until the answer fits. @param timeoutMs gives up after this long */
-export async function eventually<T>(ask: () => Promise<T>, fits: (answer: T) => boolean, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(
+  ask: () => Promise<T>,
+  fits: (answer: T) => boolean,
+  timeoutMs = 15_000,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (fits(answer)) return answer;
-    if (performance.now() > deadline) throw new Error(`Still ${JSON.stringify(answer)} after ${timeoutMs} ms.`);
+    if (performance.now() > deadline)
+      throw new Error(`Still ${JSON.stringify(answer)} after ${timeoutMs} ms.`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }

@@ -5,7 +5,7 @@ import { randomFillSync } from "node:crypto";
  * checksum, so that an id names its table and a mistyped one is recognised.
  */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
-const DECODE = new Map([...ALPHABET].map((letter, value) => [letter, value]));
+const DECODE = new Map(Array.from(ALPHABET, (letter, value) => [letter, value] as const));
 const RANDOM_BYTES = 16;
 const MIN_LENGTH = 31;
 const MAX_LENGTH = 37;
@@ -76,7 +76,8 @@ function unbase32(text: string): Uint8Array | null {
       held &= (1 << bits) - 1;
     }
   }
-  return held === 0 ? Uint8Array.from(bytes) : null;
+  // A whole letter left over means that one was added.
+  return held === 0 && bits < 5 ? Uint8Array.from(bytes) : null;
 }
 
 /** A new random id in the table with this number. */
@@ -96,7 +97,7 @@ export function tableNumberOf(id: string): number | null {
   const bytes = unbase32(id);
   if (bytes === null) return null;
   const body = bytes.length - 2;
-  const checksum = bytes[body]! | (bytes[body + 1]! << 8);
+  const checksum = new DataView(bytes.buffer).getUint16(body, true);
   if (fletcher16(bytes.subarray(0, body)) !== checksum) return null;
   let number = 0;
   let used = 0;

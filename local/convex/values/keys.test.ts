@@ -10,7 +10,7 @@ const leaf: fc.Arbitrary<Value> = fc.oneof(
   fc.double({ noNaN: true }),
   fc.string({ unit: "grapheme" }),
   fc.constantFrom("", "\0", "a\0", "a\0b", "a", "ab"),
-  fc.uint8Array({ maxLength: 6 }).map((bytes) => new Uint8Array(bytes).buffer as ArrayBuffer),
+  fc.uint8Array({ maxLength: 6 }).map((bytes) => new Uint8Array(bytes).buffer),
 );
 const value: fc.Arbitrary<Value> = fc.letrec<{ value: Value }>((tie) => ({
   value: fc.oneof(
@@ -55,7 +55,9 @@ describe("ordered key encoding", () => {
   });
 
   it("separates the zeros and orders infinities outermost", () => {
-    const ascending = [-Infinity, -1, -0, 0, Number.MIN_VALUE, 1, Infinity, NaN].map((one) => encodeKey([one]));
+    const ascending = [-Infinity, -1, -0, 0, Number.MIN_VALUE, 1, Infinity, NaN].map((one) =>
+      encodeKey([one]),
+    );
     expect([...ascending].sort((a, b) => a.compare(b))).toEqual(ascending);
     expect(afterKey(ascending[0]!).compare(ascending[1]!)).toBe(-1);
   });

@@ -1,4 +1,4 @@
-import type { Value } from "convex/values";
+import { CommitTsPlaceholder, type Value } from "convex/values";
 
 /**
  * Ordered encoding of Convex values: `Buffer.compare(encode(a), encode(b))` has the sign of Convex's own
@@ -26,6 +26,9 @@ const ESCAPED_ZERO = 0xff;
 const AFTER = 0xff;
 
 const SIGN_BIT = 1n << 63n;
+/** Until its commit, a commit timestamp sorts after every other one. */
+const UNRESOLVED_COMMIT_TS = 2n ** 63n - 1n;
+const SIGN_OF_HIGH_WORD = 0x80000000;
 
 class KeyWriter {
   #bytes = Buffer.allocUnsafe(256);
@@ -63,12 +66,11 @@ class KeyWriter {
   float64(value: number): void {
     this.#reserve(8);
     this.#bytes.writeDoubleBE(value, this.#length);
-    const negative = (this.#bytes[this.#length]! & 0x80) !== 0;
-    if (negative) {
-      for (let i = 0; i < 8; i++) this.#bytes[this.#length + i]! ^= 0xff;
-    } else {
-      this.#bytes[this.#length]! |= 0x80;
-    }
+    const high = this.#bytes.readUInt32BE(this.#length);
+    const low = this.#bytes.readUInt32BE(this.#length + 4);
+    const negative = high >= SIGN_OF_HIGH_WORD;
+    this.#bytes.writeUInt32BE((negative ? ~high : high | SIGN_OF_HIGH_WORD) >>> 0, this.#length);
+    this.#bytes.writeUInt32BE((negative ? ~low : low) >>> 0, this.#length + 4);
     this.#length += 8;
   }
 
@@ -97,6 +99,10 @@ class KeyWriter {
       this.byte(TAG.bytes);
       return this.escaped(new Uint8Array(value));
     }
+    if (value instanceof CommitTsPlaceholder) {
+      this.byte(TAG.int64);
+      return this.int64(UNRESOLVED_COMMIT_TS);
+    }
     if (Array.isArray(value)) {
       this.byte(TAG.array);
       for (const item of value) this.value(item);
@@ -107,7 +113,7 @@ class KeyWriter {
       if (item === undefined) continue;
       this.byte(TAG.string);
       this.escaped(Buffer.from(name, "utf8"));
-      this.value(item as Value);
+      this.value(item);
     }
     this.byte(END);
   }

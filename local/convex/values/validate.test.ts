@@ -6,7 +6,9 @@ import { explainMismatch } from "./validate.ts";
 function explain(validator: GenericValidator, value: Value): string | null {
   // `json` is what exportArgs() serialises; the public types hide it.
   const { json } = validator as unknown as { json: ValidatorJson };
-  return explainMismatch(json, value, (id) => (id.startsWith("m") ? "messages" : id.startsWith("u") ? "users" : null));
+  return explainMismatch(json, value, (id) =>
+    id.startsWith("m") ? "messages" : id.startsWith("u") ? "users" : null,
+  );
 }
 
 describe("validators", () => {
@@ -33,14 +35,34 @@ describe("validators", () => {
   it.each<[string, GenericValidator, Value, string]>([
     ["a number for int64", v.int64(), 3, "Value does not match validator."],
     ["a missing field", v.object({ a: v.string() }), {}, "Object is missing the required field `a`."],
-    ["an extra field", v.object({}), { b: 1 }, "Object contains extra field `b` that is not in the validator."],
+    [
+      "an extra field",
+      v.object({}),
+      { b: 1 },
+      "Object contains extra field `b` that is not in the validator.",
+    ],
     ["a foreign id", v.id("messages"), "u1", 'Found ID "u1" from table `users`'],
     ["a text that is no id", v.id("messages"), "x", "Value does not match validator."],
     ["a wrong record value", v.record(v.string(), v.number()), { a: "b" }, "Path: .a"],
     ["a wrong record key", v.record(v.id("users"), v.number()), { m1: 1 }, "Path: .m1"],
-    ["a nested fault", v.object({ list: v.array(v.object({ n: v.number() })) }), { list: [{ n: 1 }, { n: "x" }] }, "Path: .list[1].n"],
-    ["none of a union", v.union(v.literal("a"), v.literal("b")), "c", 'Validator: v.union(v.literal("a"), v.literal("b"))'],
-    ["a prototype's property as a field", v.object({ toString: v.string() }), {}, "missing the required field `toString`"],
+    [
+      "a nested fault",
+      v.object({ list: v.array(v.object({ n: v.number() })) }),
+      { list: [{ n: 1 }, { n: "x" }] },
+      "Path: .list[1].n",
+    ],
+    [
+      "none of a union",
+      v.union(v.literal("a"), v.literal("b")),
+      "c",
+      'Validator: v.union(v.literal("a"), v.literal("b"))',
+    ],
+    [
+      "a prototype's property as a field",
+      v.object({ toString: v.string() }),
+      {},
+      "missing the required field `toString`",
+    ],
   ])("refuse %s and say where", (_name, validator, value, expected) => {
     expect(explain(validator, value)).toContain(expected);
   });

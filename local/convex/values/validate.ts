@@ -15,11 +15,7 @@ interface Mismatch {
  * Checks a value against a validator.
  * @returns null when it matches, else the explanation that Convex gives, without a leading error name.
  */
-export function explainMismatch(
-  validator: ValidatorJson,
-  value: Value,
-  tableOfId: TableOfId,
-): string | null {
+export function explainMismatch(validator: ValidatorJson, value: Value, tableOfId: TableOfId): string | null {
   const mismatch = check(validator, value, "", tableOfId);
   if (mismatch === null) return null;
   const path = mismatch.path === "" ? "" : `Path: ${mismatch.path}\n`;

@@ -26,7 +26,12 @@ export function loadAdminKey(path: string): string {
 function completed(identity: z.infer<typeof identitySchema>): UserIdentity {
   const issuer = identity.issuer ?? "https://convex.test";
   const subject = identity.subject ?? "user";
-  return { ...identity, issuer, subject, tokenIdentifier: identity.tokenIdentifier ?? `${issuer}|${subject}` };
+  return {
+    ...identity,
+    issuer,
+    subject,
+    tokenIdentifier: identity.tokenIdentifier ?? `${issuer}|${subject}`,
+  };
 }
 
 /** Decides who is calling. */
@@ -48,7 +53,11 @@ export class Authenticator {
     const [scheme, credential = ""] = header.split(/\s+/, 2);
     if (scheme === "Convex") return this.admin(credential);
     if (scheme === "Bearer") return refuseToken();
-    throw new RequestError(401, "MalformedAccessToken", 'The Authorization header must begin with "Convex" or "Bearer".');
+    throw new RequestError(
+      401,
+      "MalformedAccessToken",
+      'The Authorization header must begin with "Convex" or "Bearer".',
+    );
   }
 
   /** The caller behind an admin key, optionally followed by `:` and a base64 identity to act as. */
@@ -56,12 +65,17 @@ export class Authenticator {
     const separator = credential.indexOf(":");
     const key = separator === -1 ? credential : credential.slice(0, separator);
     if (!this.isAdminKey(key)) {
-      throw new RequestError(403, "BadDeployKey", "The provided deploy key was invalid for this deployment. Double check that the environment this key was generated for matches the desired deployment.");
+      throw new RequestError(
+        403,
+        "BadDeployKey",
+        "The provided deploy key was invalid for this deployment. Double check that the environment this key was generated for matches the desired deployment.",
+      );
     }
     const acting = separator === -1 ? impersonating : decodeIdentity(credential.slice(separator + 1));
     if (acting === undefined || acting === null) return { admin: true, identity: null };
     const parsed = identitySchema.safeParse(acting);
-    if (!parsed.success) throw new RequestError(400, "InvalidIdentity", "The identity to act as must be a JSON object.");
+    if (!parsed.success)
+      throw new RequestError(400, "InvalidIdentity", "The identity to act as must be a JSON object.");
     return { admin: true, identity: completed(parsed.data) };
   }
 
@@ -79,7 +93,11 @@ export class Authenticator {
 
 /** The local deployment has no auth providers, so no user token can be valid. */
 export function refuseToken(): never {
-  throw new RequestError(401, "NoAuthProvider", "No auth provider found matching the given token: the local deployment has none. Use the admin key to act as a user.");
+  throw new RequestError(
+    401,
+    "NoAuthProvider",
+    "No auth provider found matching the given token: the local deployment has none. Use the admin key to act as a user.",
+  );
 }
 
 function decodeIdentity(encoded: string): unknown {

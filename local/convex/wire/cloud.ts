@@ -15,6 +15,11 @@ const environmentSchema = z.object({
   changes: z.array(z.object({ name: z.string(), value: z.string().nullable() })),
 });
 
+const ENVIRONMENT_ROUTES: ReadonlySet<string> = new Set([
+  "/api/update_environment_variables",
+  "/api/v1/update_environment_variables",
+]);
+
 export interface CloudOptions {
   readonly runtime: RuntimeThread;
   readonly authenticator: Authenticator;
@@ -57,11 +62,13 @@ export class Cloud {
       if (deploy !== undefined) return await deploy(exchange);
       if (path === "/api/query_ts") return await serveTimestamp(exchange, runtime);
       if (path === "/api/storage/upload") return await serveUpload(exchange, runtime, state);
-      if (path === "/api/update_environment_variables") return await this.#updateEnvironment(exchange);
+      // The CLI's path and the documented platform API's: the same call.
+      if (ENVIRONMENT_ROUTES.has(path)) return await this.#updateEnvironment(exchange);
     }
     if (method === "GET" || method === "HEAD") {
       if (path.startsWith("/api/storage/")) return await serveDownload(exchange, runtime, state);
-      if (path === "/version" || path === "/instance_name" || path === "/") return this.#sendText(exchange, "local");
+      if (path === "/version" || path === "/instance_name" || path === "/")
+        return this.#sendText(exchange, "local");
     }
     if (method === "GET") {
       const admin = this.#adminRoutes[path];
@@ -80,6 +87,10 @@ export class Cloud {
       const { cloudUrl, siteUrl } = this.#options.urls();
       exchange.sendJson({ convexCloudUrl: cloudUrl, convexSiteUrl: siteUrl });
     },
+    "/api/v1/list_environment_variables": async (exchange) =>
+      exchange.sendJson({
+        environmentVariables: await this.#options.runtime.request("readEnvironment", null),
+      }),
     // Of this deployment only: what every function has read and written since the process began.
     "/api/local/function_metrics": async (exchange) =>
       exchange.sendJson({ functions: await this.#options.runtime.request("functionMetrics", null) }),

@@ -125,11 +125,19 @@ export class DeployRoutes {
   /** Stores and analyses pushed code without putting it in force. */
   async #prepare(request: PushRequest): Promise<PushManifest> {
     if (request.componentDefinitions.length > 0) {
-      throw new RequestError(400, "ComponentsUnsupported", "The local Convex deployment has no components: remove them from convex.config.ts.");
+      throw new RequestError(
+        400,
+        "ComponentsUnsupported",
+        "The local Convex deployment has no components: remove them from convex.config.ts.",
+      );
     }
     const external = request.nodeDependencies[0];
     if (external !== undefined) {
-      throw new RequestError(400, "ExternalPackagesUnsupported", `The local Convex deployment cannot install the external package "${external.name}": remove it from node.externalPackages in convex.json.`);
+      throw new RequestError(
+        400,
+        "ExternalPackagesUnsupported",
+        `The local Convex deployment cannot install the external package "${external.name}": remove it from node.externalPackages in convex.json.`,
+      );
     }
     const modules = await this.#modulesOf(request);
     const id = randomUUID();
@@ -141,7 +149,10 @@ export class DeployRoutes {
     }));
     const environment = { ...(await this.#runtime.request("readEnvironment", null)), ...this.#builtIn() };
     const schema = request.appDefinition.schema !== null;
-    const analysis = await analyze({ root: this.#folder.modulesPath(id), modules: hashes, schema }, environment);
+    const analysis = await analyze(
+      { root: this.#folder.modulesPath(id), modules: hashes, schema },
+      environment,
+    );
     checkPush(analysis);
     const { functions, routes, crons } = analysis;
     const manifest: PushManifest = { id, modules: hashes, schema: analysis.schema, functions, routes, crons };
@@ -234,7 +245,12 @@ function startReply(manifest: PushManifest, request: PushRequest, schemaChange: 
   };
 }
 
-function finishReply(before: PushManifest | null, after: PushManifest, indexDiff: IndexDiff, cronDiff: unknown): unknown {
+function finishReply(
+  before: PushManifest | null,
+  after: PushManifest,
+  indexDiff: IndexDiff,
+  cronDiff: unknown,
+): unknown {
   const known = new Map(before?.modules.map(({ path, hash }) => [path, hash]));
   const now = new Map(after.modules.map(({ path, hash }) => [path, hash]));
   const moduleDiff = {

@@ -49,7 +49,8 @@ export class Exchange {
     let size = 0;
     for await (const chunk of this.request as AsyncIterable<Buffer>) {
       size += chunk.length;
-      if (size > limit) throw new RequestError(413, "BodyTooLarge", `The request body is larger than ${limit} bytes.`);
+      if (size > limit)
+        throw new RequestError(413, "BodyTooLarge", `The request body is larger than ${limit} bytes.`);
       chunks.push(chunk);
     }
     const raw = Buffer.concat(chunks);
@@ -58,7 +59,11 @@ export class Exchange {
       if (encoding === "br") return await unbrotli(raw, { maxOutputLength: limit });
       if (encoding === "gzip") return await ungzip(raw, { maxOutputLength: limit });
     } catch {
-      throw new RequestError(400, "BadContentEncoding", `The request body is not valid ${encoding} or larger than ${limit} bytes.`);
+      throw new RequestError(
+        400,
+        "BadContentEncoding",
+        `The request body is not valid ${encoding} or larger than ${limit} bytes.`,
+      );
     }
     return raw;
   }
@@ -75,7 +80,11 @@ export class Exchange {
     const parsed = schema.safeParse(json);
     if (parsed.success) return parsed.data;
     const issue = parsed.error.issues[0];
-    throw new RequestError(400, "BadJsonBody", `The request body is malformed at ${issue?.path.join(".") || "its root"}: ${issue?.message}`);
+    throw new RequestError(
+      400,
+      "BadJsonBody",
+      `The request body is malformed at ${issue?.path.join(".") || "its root"}: ${issue?.message}`,
+    );
   }
 
   /** Sends JSON text. */
@@ -104,6 +113,12 @@ export class Exchange {
       return;
     }
     process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-    this.send(500, JSON.stringify({ code: "InternalServerError", message: "Your request couldn't be completed. Try again later." }));
+    this.send(
+      500,
+      JSON.stringify({
+        code: "InternalServerError",
+        message: "Your request couldn't be completed. Try again later.",
+      }),
+    );
   }
 }

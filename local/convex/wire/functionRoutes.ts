@@ -38,7 +38,8 @@ export async function serveFunction(
 ): Promise<void> {
   const caller = authenticator.caller(exchange.header("authorization"));
   const body = await exchange.json(callSchema, MAX_BODY_BYTES);
-  if (body.componentPath) throw new RequestError(400, "ComponentsUnsupported", "The local Convex deployment has no components.");
+  if (body.componentPath)
+    throw new RequestError(400, "ComponentsUnsupported", "The local Convex deployment has no components.");
   const args = body.args === undefined ? [{}] : Array.isArray(body.args) ? body.args : [body.args];
   const atTs = exchange.url.pathname === "/api/query_at_ts" ? body.ts : undefined;
   const request: CallRequest = {

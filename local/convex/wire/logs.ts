@@ -48,7 +48,9 @@ export class LogStream {
   async serve(exchange: Exchange): Promise<void> {
     const cursor = Number(exchange.url.searchParams.get("cursor") ?? 0);
     if (cursor > 0 && this.#lastCursor <= cursor) await this.#wait(exchange);
-    const entries = this.#entries.filter((entry) => entry.cursor > cursor).map(({ completion }) => wireEntry(completion));
+    const entries = this.#entries
+      .filter((entry) => entry.cursor > cursor)
+      .map(({ completion }) => wireEntry(completion));
     exchange.sendJson({ entries, newCursor: Math.max(cursor, this.#lastCursor, 1) });
   }
 

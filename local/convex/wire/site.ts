@@ -56,7 +56,11 @@ export class Site {
     if (response === undefined || response.destroyed) return;
     switch (message.kind) {
       case "httpHead":
-        if (!response.headersSent) response.writeHead(message.status, message.headers.flatMap((pair) => [...pair]));
+        if (!response.headersSent)
+          response.writeHead(
+            message.status,
+            message.headers.flatMap((pair) => [...pair]),
+          );
         return;
       case "httpBody":
         response.write(message.chunk);
@@ -69,12 +73,10 @@ export class Site {
 
 function headerPairs(request: IncomingMessage): [string, string][] {
   const pairs: [string, string][] = [];
-  for (let i = 0; i + 1 < request.rawHeaders.length; i += 2) {
-    const name = request.rawHeaders[i]!.toLowerCase();
+  for (const [name, values] of Object.entries(request.headersDistinct)) {
     // These describe the connection to this port, not the request.
-    if (name !== "connection" && name !== "transfer-encoding" && name !== "content-encoding") {
-      pairs.push([name, request.rawHeaders[i + 1]!]);
-    }
+    if (name === "connection" || name === "transfer-encoding" || name === "content-encoding") continue;
+    for (const value of values ?? []) pairs.push([name, value]);
   }
   return pairs;
 }

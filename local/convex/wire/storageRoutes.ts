@@ -17,7 +17,11 @@ const BLOB = /^[0-9a-f-]{36}$/;
 export async function serveUpload(exchange: Exchange, runtime: RuntimeThread, state: string): Promise<void> {
   const token = exchange.url.searchParams.get("token") ?? "";
   if (!isUploadToken(await runtime.request("uploadKey", null), token, Date.now())) {
-    throw new RequestError(401, "Unauthorized", "The upload URL is not valid or has expired. Generate a new one.");
+    throw new RequestError(
+      401,
+      "Unauthorized",
+      "The upload URL is not valid or has expired. Generate a new one.",
+    );
   }
   const folder = filesFolder(state);
   mkdirSync(folder, { recursive: true });
@@ -54,11 +58,19 @@ export async function serveUpload(exchange: Exchange, runtime: RuntimeThread, st
 function checkDigest(exchange: Exchange, digest: Buffer): void {
   const given = /^sha-256=(.+)$/i.exec(exchange.header("digest") ?? "")?.[1] ?? exchange.header("sha256");
   if (given === undefined || given === digest.toString("base64") || given === digest.toString("hex")) return;
-  throw new RequestError(400, "Sha256Mismatch", "The uploaded file does not match the sha256 in the Digest header.");
+  throw new RequestError(
+    400,
+    "Sha256Mismatch",
+    "The uploaded file does not match the sha256 in the Digest header.",
+  );
 }
 
 /** GET /api/storage/<blob>: the contents, whoever asks: the URL itself is the secret, as on Convex. */
-export async function serveDownload(exchange: Exchange, runtime: RuntimeThread, state: string): Promise<void> {
+export async function serveDownload(
+  exchange: Exchange,
+  runtime: RuntimeThread,
+  state: string,
+): Promise<void> {
   const blob = exchange.url.pathname.slice("/api/storage/".length);
   const file = BLOB.test(blob) ? await runtime.request("findFile", { blob }) : null;
   if (file === null) throw new RequestError(404, "FileNotFound", "File not found.");

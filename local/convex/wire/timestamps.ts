@@ -11,6 +11,7 @@ export function encodeTs(ts: bigint): string {
 
 export function decodeTs(text: string): bigint {
   const bytes = Buffer.from(text, "base64");
-  if (bytes.length !== BYTES) throw new RequestError(400, "InvalidTimestamp", "A timestamp must be base64 of eight bytes.");
+  if (bytes.length !== BYTES)
+    throw new RequestError(400, "InvalidTimestamp", "A timestamp must be base64 of eight bytes.");
   return bytes.readBigUInt64LE();
 }

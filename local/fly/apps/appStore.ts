@@ -119,4 +119,9 @@ export class AppStore {
       }
     });
   }
+
+  /** Forgets idempotency keys used before this time. */
+  purgeKeys(createdBeforeMs: number): void {
+    this.#database.prepare("DELETE FROM app_idempotency WHERE created_at < ?").run(createdBeforeMs);
+  }
 }

@@ -1,12 +1,6 @@
 import type { App } from "../apps/appStore.ts";
 import type { Principal } from "../tokens/tokenStore.ts";
 
-/**
- * Who may call: `org` = an organization's own token; `app` = that, or a token of the app in the path; `token` = any
- * valid token.
- */
-export type Access = "org" | "app" | "token";
-
 /** One authenticated, permitted request with its JSON already parsed (undefined = no body). */
 export interface Call {
   principal: Principal;
@@ -40,6 +34,10 @@ interface RouteBase {
   path: string;
 }
 
+/**
+ * Who may call (`access`): `org` = an organization's own token; `app` = that, or a token of the app in the path;
+ * `token` = any valid token.
+ */
 export type Route =
   | (RouteBase & { access: "org" | "token"; handle: (call: Call) => Answer | Promise<Answer> })
   | (RouteBase & { access: "app"; handle: (call: AppCall) => Answer | Promise<Answer> });

@@ -116,7 +116,7 @@ export class MachineEngine {
     for (const record of this.#parts.store.live()) {
       if (record.process === null) this.#recoverIdle(record);
       else if (isAlive(record.process)) this.#recoverRunning(record);
-      else this.#runner.ended(record.id, record.process.pid);
+      else this.#runner.ended(record.id, record.process.pid, false);
     }
   }
 

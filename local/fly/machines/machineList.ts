@@ -48,8 +48,13 @@ export function parseListQuery(query: URLSearchParams, pageSizeMax: number, nowM
   };
 }
 
+/** What to read for a page: one row more than it shows, to know whether another page follows. */
+export const rowsFor = (query: ListQuery): { includeDestroyed: boolean; limit: number } => ({
+  includeDestroyed: query.includeDeleted,
+  limit: query.limit + 1,
+});
+
 function matches(record: MachineRecord, query: ListQuery): boolean {
-  if (record.destroyedAtMs !== null && !query.includeDeleted) return false;
   if (query.state !== null && !query.state.split(",").includes(record.state)) return false;
   if (query.region !== null && record.region !== query.region) return false;
   return Object.entries(query.metadata).every(([key, value]) => record.config.metadata?.[key] === value);

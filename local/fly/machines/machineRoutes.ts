@@ -13,7 +13,7 @@ import type { MachineWriter } from "./createMachine.ts";
 import type { MachineAccess } from "./machineAccess.ts";
 import type { MachineEngine } from "./machineEngine.ts";
 import type { StopRequest } from "./machineRunner.ts";
-import { encodeCursor, pageOf, parseListQuery } from "./machineList.ts";
+import { encodeCursor, pageOf, parseListQuery, rowsFor } from "./machineList.ts";
 import type { MachineStore } from "./machineStore.ts";
 import { eventView, machineView, orgMachineView } from "./machineView.ts";
 import { FlyError, invalidArgument } from "../errors.ts";
@@ -105,7 +105,7 @@ export function machineRoutes(parts: MachineRouteParts): Route[] {
       handle: (call) => {
         const query = parseListQuery(call.query, parts.pageSizeMax, now());
         if (call.emptyPage) return ok([], { "fly-next-cursor": encodeCursor(query.afterSeq, now()) });
-        const { records, nextSeq } = pageOf(store.page(call.app.name, query.afterSeq), query);
+        const { records, nextSeq } = pageOf(store.page(call.app.name, query.afterSeq, rowsFor(query)), query);
         const options = { summary: query.summary, includeLease: query.includeLeases };
         return ok(
           records.map((record) => machineView(record, store, options)),
@@ -125,7 +125,7 @@ export function machineRoutes(parts: MachineRouteParts): Route[] {
         const settledBeforeMs = now() - parts.orgListDelayMs;
         const rows = parts.apps
           .list(call.principal.org)
-          .flatMap((app) => store.page(app.name, query.afterSeq));
+          .flatMap((app) => store.page(app.name, query.afterSeq, rowsFor(query)));
         const visible = rows
           .filter((row) => row.record.createdAtMs <= settledBeforeMs)
           .sort((a, b) => a.seq - b.seq);

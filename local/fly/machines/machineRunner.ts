@@ -65,6 +65,7 @@ export class MachineRunner {
     for (const timer of [...this.#killTimers.values(), ...this.#watchers.values()]) clearTimeout(timer);
   }
 
+  /** Builds the machine's disk from its image and starts its command. */
   async boot(id: string, isRestart: boolean): Promise<void> {
     const { folders, images, secrets, usage, transientMs, now } = this.#parts;
     const first = this.#board.find(id);
@@ -94,6 +95,7 @@ export class MachineRunner {
     this.watch(started, child);
   }
 
+  /** Thaws a suspended machine; one whose process is gone boots anew, as Fly does when it cannot resume. */
   async resume(id: string): Promise<void> {
     const { usage, transientMs, now } = this.#parts;
     await sleep(transientMs);
@@ -106,6 +108,7 @@ export class MachineRunner {
     this.#board.event(id, "start", "started", "flyd");
   }
 
+  /** Stops the clock of every process of the machine. */
   async freeze(id: string): Promise<void> {
     const { usage, transientMs, now } = this.#parts;
     await sleep(transientMs);
@@ -130,8 +133,8 @@ export class MachineRunner {
     const killAtMs = this.#parts.now() + timeoutMs;
     this.#board.set(record.id, { ...change, state, stop: { killAtMs, next } });
     if (record.process === null) return this.#jobs.add(record.id, () => this.afterEnd(record.id, 0));
-    if (record.state === "suspended" || record.state === "suspending") {
-      // A frozen process can answer no signal; stopping it throws its memory away.
+    if (record.state !== "started") {
+      // Frozen, being frozen or being thawed: it can answer no signal. Stopping it throws its memory away.
       return signalMachine(record.id, record.process, "SIGKILL");
     }
     const { pid } = record.process;
@@ -149,6 +152,7 @@ export class MachineRunner {
     sendSignal(readMainPid(run) ?? -pid, signal);
   }
 
+  /** Kills the machine at this time if its stop is then still under way. */
   armKill(id: string, killAtMs: number): void {
     clearTimeout(this.#killTimers.get(id));
     const timer = setTimeout(
@@ -161,14 +165,16 @@ export class MachineRunner {
     this.#killTimers.set(id, timer);
   }
 
+  /** Marks the machine as going and kills it; the rest follows when its process has ended. */
   beginDestroy(record: MachineRecord): void {
     this.#board.set(record.id, { state: "destroying", stop: null });
     if (record.process === null) return this.#jobs.add(record.id, () => this.finishDestroy(record.id));
     signalMachine(record.id, record.process, "SIGKILL");
   }
 
+  /** Removes what a machine without a process still has: its disk, its hold on a volume, its name. */
   async finishDestroy(id: string): Promise<void> {
-    const { folders, volumes, secrets, transientMs, now } = this.#parts;
+    const { folders, volumes, transientMs, now } = this.#parts;
     await sleep(transientMs);
     const record = this.#board.find(id);
     if (record?.state !== "destroying") return;
@@ -177,7 +183,6 @@ export class MachineRunner {
     volumes.detachFrom(record.app, id);
     this.#board.event(id, "destroy", "destroyed", "flyd");
     this.#board.set(id, { state: "destroyed", destroyedAtMs: now(), lease: null });
-    secrets.forgetBefore(record.app, store.oldestSecretsVersion(record.app) ?? secrets.version(record.app));
   }
 
   /** A child of ours tells its end by an event; a process of an earlier life is looked at now and then. */
@@ -185,27 +190,29 @@ export class MachineRunner {
     const { id, process: identity } = record;
     if (identity === null) return;
     if (child !== null) {
-      child.once("exit", () => this.ended(id, identity.pid));
+      child.once("exit", () => this.ended(id, identity.pid, true));
       return;
     }
     const timer = setInterval(() => {
       if (isAlive(identity)) return;
       clearInterval(timer);
       this.#watchers.delete(id);
-      this.ended(id, identity.pid);
+      this.ended(id, identity.pid, true);
     }, WATCH_MS);
     this.#watchers.set(id, timer);
   }
 
-  /** The init of a machine has ended: records it, kills what is left, and goes on as decided. */
-  ended(id: string, pid: number): void {
+  /**
+   * The init of a machine has ended: records it, kills what is left, and goes on as decided. `seen` = it was just
+   * seen to end; otherwise its pid may long belong to someone else, and its group must not be signalled.
+   */
+  ended(id: string, pid: number, seen: boolean): void {
     const { folders, usage, now } = this.#parts;
-    if (this.#board.isClosed) return;
     const record = this.#board.find(id);
     if (record?.process?.pid !== pid) return;
     clearTimeout(this.#killTimers.get(id));
     this.#killTimers.delete(id);
-    signalMachine(id, record.process, "SIGKILL");
+    signalMachine(id, seen ? record.process : null, "SIGKILL");
     const exit = readExit(folders.of(id).run) ?? { code: KILLED, atMs: now() };
     usage.close(id, Math.min(exit.atMs, now()));
     const signal = exit.code > 128 ? exit.code - 128 : 0;
@@ -225,6 +232,7 @@ export class MachineRunner {
     this.#jobs.add(id, () => this.afterEnd(id, exit.code));
   }
 
+  /** What comes after the end of the process (exitDecision.ts). */
   async afterEnd(id: string, exitCode: number): Promise<void> {
     const { transientMs, now } = this.#parts;
     const before = this.#board.find(id);

@@ -31,18 +31,29 @@ export class MachineStore {
   }
 
   /** Machines with their place in the list, oldest first, after `afterSeq`. */
-  page(app: string, afterSeq: number): { seq: number; record: MachineRecord }[] {
+  page(
+    app: string,
+    afterSeq: number,
+    options: { includeDestroyed: boolean; limit: number },
+  ): { seq: number; record: MachineRecord }[] {
     return this.#database
-      .prepare("SELECT seq, doc FROM machines WHERE app = ? AND seq > ? ORDER BY seq")
-      .all(app, afterSeq)
+      .prepare(
+        `SELECT seq, doc FROM machines WHERE app = ? AND seq > ? AND (destroyed_at IS NULL OR ?)
+         ORDER BY seq LIMIT ?`,
+      )
+      .all(app, afterSeq, options.includeDestroyed ? 1 : 0, options.limit)
       .map((row) => ({
         seq: row["seq"] as number,
         record: JSON.parse(row["doc"] as string) as MachineRecord,
       }));
   }
 
+  /** All machines of an app, destroyed ones included. */
   listOfApp(app: string): MachineRecord[] {
-    return this.page(app, 0).map((entry) => entry.record);
+    return this.#database
+      .prepare("SELECT doc FROM machines WHERE app = ? ORDER BY seq")
+      .all(app)
+      .map((row) => JSON.parse(row["doc"] as string) as MachineRecord);
   }
 
   /** Every machine that is not destroyed, of all apps. */

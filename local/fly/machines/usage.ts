@@ -49,4 +49,9 @@ export class UsageBook {
         seconds: (row["ms"] as number) / 1_000,
       }));
   }
+
+  /** Forgets runs that ended before this time. */
+  purge(endedBeforeMs: number): void {
+    this.#database.prepare("DELETE FROM runs WHERE ended_at < ?").run(endedBeforeMs);
+  }
 }

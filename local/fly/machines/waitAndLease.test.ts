@@ -23,7 +23,7 @@ describe("wait", () => {
   test("answers as soon as the state is reached", async () => {
     const { id, version } = await idle();
     const waiting = h.call("GET", `${machines}/${id}/wait?state=started&timeout=20`);
-    await h.call("POST", `${machines}/${id}/start`);
+    expect((await h.call("POST", `${machines}/${id}/start`)).status).toBe(200);
     expect(await waiting).toMatchObject({ status: 200, body: { ok: true, state: "started", version } });
     const destroyed = h.call("GET", `${machines}/${id}/wait?state=destroyed&timeout=20`);
     await h.call("DELETE", `${machines}/${id}?force=true`);

@@ -32,15 +32,21 @@ export class BlobStore {
 
   /** Uploads of an earlier life cannot be resumed by a client that lost its session: only linked blobs stay. */
   async #collect(): Promise<void> {
-    const linked = new Set(
+    const linked = this.linked();
+    for (const name of readdirSync(this.#uploads)) await rm(join(this.#uploads, name), { force: true });
+    for (const name of readdirSync(this.#folder)) {
+      if (!linked.has(`sha256:${name}`)) await rm(join(this.#folder, name), { force: true });
+    }
+  }
+
+  /** Digests that some repository may read. */
+  linked(): Set<string> {
+    return new Set(
       this.#database
         .prepare("SELECT DISTINCT digest FROM repository_blobs")
         .all()
         .map((row) => row["digest"] as string),
     );
-    for (const name of readdirSync(this.#folder)) {
-      if (!linked.has(`sha256:${name}`)) await rm(join(this.#folder, name), { force: true });
-    }
   }
 
   path(digest: string): string {

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { PassThrough, Transform } from "node:stream";
+import { PassThrough, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import type { BlobStore } from "./blobStore.ts";
@@ -28,6 +28,13 @@ export class LayerStore {
   async prepare(): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
     await rm(join(this.#folder, "unpacking"), { recursive: true, force: true });
+  }
+
+  /** Removes unpacked layers whose blob no repository has any more. */
+  async collect(linked: ReadonlySet<string>): Promise<void> {
+    for (const hex of await readdir(this.#folder)) {
+      if (!linked.has(`sha256:${hex}`)) await rm(join(this.#folder, hex), { recursive: true, force: true });
+    }
   }
 
   /** The folder of an unpacked layer. Concurrent calls for one digest share the work. */
@@ -105,7 +112,7 @@ async function untar(file: string, folder: string): Promise<string> {
     },
   });
   const [fed, code] = await Promise.allSettled([
-    pipeline(createReadStream(file), await decompressorOf(file), meter, tar.stdin),
+    pipeline(createReadStream(file), await decompressorOf(file), meter, inputOf(tar.stdin)),
     ended,
   ]);
   if (code.status === "rejected")
@@ -114,4 +121,29 @@ async function untar(file: string, folder: string): Promise<string> {
     throw new Error(`tar refused the layer: ${trouble.trim() || `exit code ${code.value}`}`);
   if (fed.status === "rejected") throw fed.reason;
   return `sha256:${hash.digest("hex")}`;
+}
+
+/**
+ * Feeds a program that may stop reading early: tar ends at the archive's end mark, while the digest needs the
+ * padding behind it too. What comes after is dropped; the program's exit code tells whether it was content.
+ */
+function inputOf(stdin: Writable): Writable {
+  let isOpen = true;
+  stdin.on("error", () => {
+    isOpen = false;
+  });
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (!isOpen) return done();
+      stdin.write(chunk, () => done());
+    },
+    final(done) {
+      stdin.end();
+      done();
+    },
+    destroy(error, done) {
+      stdin.destroy();
+      done(error);
+    },
+  });
 }

@@ -158,6 +158,15 @@ describe("images in machines", () => {
     },
   );
 
+  test("a layer with padding behind the end mark of its tar runs", async () => {
+    const tar = Buffer.concat([
+      tarOf({ "main.mjs": "console.log('padded')" }),
+      Buffer.alloc(4 * 1024 * 1024),
+    ]);
+    await pushTars(h.fly.registryUrl, "images", h.fly.orgToken, "padded", [tar], run);
+    expect(await output("registry.fly.io/images:padded")).toBe("padded\n");
+  });
+
   test("higher layers replace, remove and add; also inside node_modules, which is linked, not copied", async () => {
     const script = `
       import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";

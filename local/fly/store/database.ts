@@ -13,7 +13,8 @@ CREATE TABLE IF NOT EXISTS apps (
   name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, org TEXT NOT NULL, network TEXT NOT NULL,
   numeric_id INTEGER NOT NULL, created_at INTEGER NOT NULL, secrets_version INTEGER NOT NULL DEFAULT 0
 ) STRICT;
--- apps/: one row per idempotency key ever used; kept after the app is gone, so a late retry cannot make a second app.
+-- apps/: one row per idempotency key ever used; outlives the app, so a late retry cannot make a
+-- second one; forgotten after 30 days.
 CREATE TABLE IF NOT EXISTS app_idempotency (
   key TEXT PRIMARY KEY, org TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, created_at INTEGER NOT NULL
 ) STRICT;

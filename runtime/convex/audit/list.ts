@@ -23,9 +23,7 @@ export const listAudit = internalQuery({
       action === undefined
         ? ctx.db.query("auditLog").withIndex("by_at")
         : ctx.db.query("auditLog").withIndex("by_action", (q) => q.eq("action", action));
-    const page = await rows
-      .order("desc")
-      .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems) });
+    const page = await rows.order("desc").paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems) });
     return {
       rows: page.page.map(({ _id, _creationTime, ...row }) => row),
       cursor: page.isDone ? null : page.continueCursor,

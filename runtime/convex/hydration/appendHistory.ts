@@ -32,7 +32,8 @@ export async function appendHistory(
         message.content.length > HISTORY_CONTENT_MAX_CHARS
           ? message.content.slice(0, HISTORY_CONTENT_MAX_CHARS) + CLIPPED
           : message.content,
-      at: message.at ?? open.now,
+      // A worker's clock may be ahead: only the backend's time counts.
+      at: Math.min(message.at ?? open.now, open.now),
     });
   }
 }

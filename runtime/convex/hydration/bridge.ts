@@ -22,10 +22,7 @@ export async function resolveBridge(
 ): Promise<BridgeRuntimeConfig | null> {
   const bridge = profile.bridgeConfig;
   if (bridge?.enabled !== true) return null;
-  const refsOf = (field: string) => [
-    `agent-bridge.${field}.${profile.agentKey}`,
-    `agent-bridge.${field}`,
-  ];
+  const refsOf = (field: string) => [`agent-bridge.${field}.${profile.agentKey}`, `agent-bridge.${field}`];
   const plain = async (own: string | undefined, field: string): Promise<string | null> => {
     if (own !== undefined && own.trim() !== "") return own;
     return (await firstSecret(ctx, refsOf(field)))?.value ?? null;

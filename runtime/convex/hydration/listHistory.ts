@@ -11,9 +11,7 @@ const PAGE_MAX = 100;
 export const listConversationMessages = internalQuery({
   args: { conversationId: v.string(), paginationOpts: v.optional(paginationOptsValidator) },
   returns: v.object({
-    messages: v.array(
-      v.object({ seq: v.number(), role: vHistoryRole, content: v.string(), at: v.number() }),
-    ),
+    messages: v.array(v.object({ seq: v.number(), role: vHistoryRole, content: v.string(), at: v.number() })),
     cursor: v.union(v.string(), v.null()),
   }),
   handler: async (ctx, { conversationId, paginationOpts }) => {

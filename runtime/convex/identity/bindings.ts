@@ -53,7 +53,11 @@ export type NewBinding = Person & {
 };
 
 /** Binds, closing what was active for the person and for the Telegram user before. */
-export async function bind(ctx: MutationCtx, binding: NewBinding, now: number): Promise<Id<"identityBindings">> {
+export async function bind(
+  ctx: MutationCtx,
+  binding: NewBinding,
+  now: number,
+): Promise<Id<"identityBindings">> {
   requirePersonId(binding.consumerUserId);
   await requireEnabledAgent(ctx, binding.agentKey);
   await revokePerson(ctx, binding, "re-bound", now);
@@ -84,11 +88,20 @@ export async function requireEnabledAgent(ctx: QueryCtx, agentKey: string): Prom
 }
 
 async function close(ctx: MutationCtx, binding: Binding, because: string, now: number): Promise<void> {
-  await ctx.db.patch(binding._id, { status: "revoked", revokedAt: now, revokedBecause: because });
+  await ctx.db.patch("identityBindings", binding._id, {
+    status: "revoked",
+    revokedAt: now,
+    revokedBecause: because,
+  });
 }
 
 /** Closes every active binding of the person; returns how many. */
-export async function revokePerson(ctx: MutationCtx, person: Person, because: string, now: number): Promise<number> {
+export async function revokePerson(
+  ctx: MutationCtx,
+  person: Person,
+  because: string,
+  now: number,
+): Promise<number> {
   const active = await ctx.db
     .query("identityBindings")
     .withIndex("by_person", (q) =>

@@ -1,8 +1,8 @@
 /**
  * Which conversation a chat (or topic) and agent are in.
  *
- * A conversation belongs to one agent for ever, so that a chat which is re-bound gets another one, and finds the
- * former again when it returns. Topics of a forum are conversations of their own. `/new` moves on to a fresh one.
+ * A conversation belongs to one agent and one company for ever, so that a chat which is re-bound gets another one, and
+ * finds the former again when it returns. Topics of a forum are conversations of their own. `/new` moves on to a fresh one.
  */
 import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
@@ -13,6 +13,8 @@ export type ChatPlace = {
   /** null outside topics. */
   threadId: number | null;
   agentKey: string;
+  /** Company of the person or group; null for people whom no company brought. */
+  companyId: string | null;
   /** A person's stable conversation, named by a binding; only ever given for private chats. */
   stableConversationId: string | null;
 };
@@ -25,7 +27,8 @@ async function findPlace(ctx: QueryCtx, place: ChatPlace): Promise<Doc<"chatConv
         .eq("botId", place.botId)
         .eq("chatId", place.chatId)
         .eq("threadId", place.threadId ?? 0)
-        .eq("agentKey", place.agentKey),
+        .eq("agentKey", place.agentKey)
+        .eq("companyId", place.companyId ?? undefined),
     )
     .unique();
 }
@@ -35,14 +38,27 @@ function chatName(place: ChatPlace): string {
   return place.threadId === null ? chat : `${chat}:${place.threadId}`;
 }
 
-/** The name for a first contact: the chat's own, unless another agent already owns the conversation of that name. */
-async function firstName(ctx: QueryCtx, place: ChatPlace): Promise<string> {
-  const name = place.stableConversationId ?? chatName(place);
+/** Whether another agent or company already uses a name, in a conversation or in a place that has none yet. */
+async function isTaken(ctx: QueryCtx, name: string, place: ChatPlace): Promise<boolean> {
+  const companyId = place.companyId ?? undefined;
   const owner = await ctx.db
     .query("conversations")
     .withIndex("by_conversation_id", (q) => q.eq("conversationId", name))
     .unique();
-  return owner === null || owner.agentKey === place.agentKey ? name : `${name}:${place.agentKey}`;
+  if (owner !== null && (owner.agentKey !== place.agentKey || owner.companyId !== companyId)) return true;
+  const user = await ctx.db
+    .query("chatConversations")
+    .withIndex("by_conversation", (q) => q.eq("conversationId", name))
+    .first();
+  return user !== null && (user.agentKey !== place.agentKey || user.companyId !== companyId);
+}
+
+/** The name for a first contact: the chat's own, made longer as far as it is taken. */
+async function firstName(ctx: QueryCtx, place: ChatPlace): Promise<string> {
+  const name = place.stableConversationId ?? chatName(place);
+  const ofAgent = `${name}:${place.agentKey}`;
+  for (const candidate of [name, ofAgent]) if (!(await isTaken(ctx, candidate, place))) return candidate;
+  return `${ofAgent}:${place.companyId ?? ""}`;
 }
 
 /** The place's conversation; the first call decides its name and keeps it. */
@@ -51,13 +67,18 @@ export async function conversationOfChat(ctx: MutationCtx, place: ChatPlace): Pr
   if (known !== null && !movedAway(known, place)) return known.conversationId;
   const conversationId = await firstName(ctx, place);
   if (known !== null) {
-    await ctx.db.patch(known._id, { conversationId, generation: 0, ...stableField(place) });
+    await ctx.db.patch("chatConversations", known._id, {
+      conversationId,
+      generation: 0,
+      ...stableField(place),
+    });
   } else {
     await ctx.db.insert("chatConversations", {
       botId: place.botId,
       chatId: place.chatId,
       threadId: place.threadId ?? 0,
       agentKey: place.agentKey,
+      ...(place.companyId === null ? {} : { companyId: place.companyId }),
       conversationId,
       generation: 0,
       ...stableField(place),
@@ -83,7 +104,7 @@ export async function startNewConversation(ctx: MutationCtx, place: ChatPlace): 
   const generation = known.generation + 1;
   const base = known.generation === 0 ? current : current.slice(0, current.lastIndexOf("~"));
   const conversationId = `${base}~${generation}`;
-  await ctx.db.patch(known._id, { conversationId, generation });
+  await ctx.db.patch("chatConversations", known._id, { conversationId, generation });
   return conversationId;
 }
 
@@ -91,7 +112,12 @@ export async function startNewConversation(ctx: MutationCtx, place: ChatPlace): 
 const PLACES_MOVED_MAX = 500;
 
 /** A group became a supergroup under a new chat id: its conversations go with it. */
-export async function moveChat(ctx: MutationCtx, botId: string, fromChatId: string, toChatId: string): Promise<void> {
+export async function moveChat(
+  ctx: MutationCtx,
+  botId: string,
+  fromChatId: string,
+  toChatId: string,
+): Promise<void> {
   const places = await ctx.db
     .query("chatConversations")
     .withIndex("by_place", (q) => q.eq("botId", botId).eq("chatId", fromChatId))
@@ -104,14 +130,16 @@ export async function moveChat(ctx: MutationCtx, botId: string, fromChatId: stri
           .eq("botId", botId)
           .eq("chatId", toChatId)
           .eq("threadId", place.threadId)
-          .eq("agentKey", place.agentKey),
+          .eq("agentKey", place.agentKey)
+          .eq("companyId", place.companyId),
       )
       .unique();
-    if (taken === null) await ctx.db.patch(place._id, { chatId: toChatId });
+    if (taken === null) await ctx.db.patch("chatConversations", place._id, { chatId: toChatId });
   }
   const bindings = await ctx.db
     .query("identityBindings")
     .withIndex("by_telegram_chat", (q) => q.eq("telegramChatId", fromChatId).eq("status", "active"))
     .take(PLACES_MOVED_MAX);
-  for (const binding of bindings) await ctx.db.patch(binding._id, { telegramChatId: toChatId });
+  for (const binding of bindings)
+    await ctx.db.patch("identityBindings", binding._id, { telegramChatId: toChatId });
 }

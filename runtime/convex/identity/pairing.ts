@@ -2,7 +2,13 @@
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { Doc } from "../_generated/dataModel.js";
-import { internalAction, internalMutation, internalQuery, type MutationCtx, type QueryCtx } from "../_generated/server.js";
+import {
+  internalAction,
+  internalMutation,
+  internalQuery,
+  type MutationCtx,
+  type QueryCtx,
+} from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
 import {
@@ -37,7 +43,11 @@ async function findCode(ctx: QueryCtx, code: string): Promise<Code | null> {
 
 /** The bot that serves an agent: its own when it has one, else the shared one. */
 async function deepLinkBase(ctx: QueryCtx, agentKey: string): Promise<string | null> {
-  for (const secretRef of [`telegram.botToken.${agentKey}`, "telegram.botToken.default", "telegram.botToken"]) {
+  for (const secretRef of [
+    `telegram.botToken.${agentKey}`,
+    "telegram.botToken.default",
+    "telegram.botToken",
+  ]) {
     const bot = await ctx.db
       .query("telegramBots")
       .withIndex("by_secret_ref", (q) => q.eq("secretRef", secretRef))
@@ -70,8 +80,8 @@ export const createPairingCode = internalAction({
       internal.identity.pairing.storePairingCode,
       { ...args, codeHash: await sha256Hex(code) },
     );
-    const { expiresAt, deepLinkBase } = stored;
-    return { code, expiresAt, deepLink: deepLinkBase === null ? null : `${deepLinkBase}${code}` };
+    const base = stored.deepLinkBase;
+    return { code, expiresAt: stored.expiresAt, deepLink: base === null ? null : `${base}${code}` };
   },
 });
 
@@ -129,8 +139,7 @@ export const storePairingCode = internalMutation({
 });
 
 export type PairingResult =
-  | { status: "used"; consumerUserId: string; agentKey: string }
-  | { status: "failed"; error: string };
+  { status: "used"; consumerUserId: string; agentKey: string } | { status: "failed"; error: string };
 
 export type PairingAttempt = {
   code: string;
@@ -142,7 +151,11 @@ export type PairingAttempt = {
 };
 
 /** Uses a code: binds the person to the agent through this chat. Failures count against the Telegram user. */
-export async function consumeCode(ctx: MutationCtx, attempt: PairingAttempt, now: number): Promise<PairingResult> {
+export async function consumeCode(
+  ctx: MutationCtx,
+  attempt: PairingAttempt,
+  now: number,
+): Promise<PairingResult> {
   const { telegramUserId } = attempt;
   const attempts = await ctx.db
     .query("pairingAttempts")
@@ -156,11 +169,11 @@ export async function consumeCode(ctx: MutationCtx, attempt: PairingAttempt, now
   if (!decision.ok || found === null) {
     const failure = afterFailure(attempts, now);
     if (attempts === null) await ctx.db.insert("pairingAttempts", { telegramUserId, ...failure });
-    else await ctx.db.patch(attempts._id, failure);
+    else await ctx.db.patch("pairingAttempts", attempts._id, failure);
     return { status: "failed", error: decision.ok ? pairingErrors.notFound : decision.error };
   }
-  await ctx.db.patch(found._id, { status: "used", usedAt: now, telegramUserId });
-  if (attempts !== null) await ctx.db.delete(attempts._id);
+  await ctx.db.patch("pairingCodes", found._id, { status: "used", usedAt: now, telegramUserId });
+  if (attempts !== null) await ctx.db.delete("pairingAttempts", attempts._id);
   const person = { companyId: found.companyId, consumerUserId: found.consumerUserId };
   await bind(
     ctx,
@@ -196,7 +209,10 @@ export const consumePairingCode = internalMutation({
     v.object({ status: v.literal("used"), consumerUserId: v.string(), agentKey: v.string() }),
     v.object({ status: v.literal("failed"), error: v.string() }),
   ),
-  handler: async (ctx, { code, telegramUserId, telegramChatId, botSecretRef = "telegram.botToken.default" }) => {
+  handler: async (
+    ctx,
+    { code, telegramUserId, telegramChatId, botSecretRef = "telegram.botToken.default" },
+  ) => {
     // Failures are returned rather than thrown: a throw would roll the count of failed attempts back.
     const attempt = { code, telegramUserId, telegramChatId, botSecretRef, botAgentKey: null };
     return await consumeCode(ctx, attempt, Date.now());

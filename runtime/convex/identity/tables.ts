@@ -1,11 +1,7 @@
 import { defineTable } from "convex/server";
 import { v } from "convex/values";
 
-export const vBindingSource = v.union(
-  v.literal("manual"),
-  v.literal("telegram_pairing"),
-  v.literal("api"),
-);
+export const vBindingSource = v.union(v.literal("manual"), v.literal("telegram_pairing"), v.literal("api"));
 
 /** Tables of people and who they talk to. A person is (companyId, consumerUserId); ids never cross companies. */
 export const identityTables = {
@@ -37,7 +33,7 @@ export const identityTables = {
 
   /**
    * One-time pairing codes; only their SHA-256 is kept. `expired` is also what a lapsed pending code reads as.
-   * Written by identity/pairing.ts; deleted by identity/prune.ts a month after they end.
+   * Written by identity/pairing.ts; deleted by ingress/prune.ts a month after they end.
    */
   pairingCodes: defineTable({
     codeHash: v.string(),
@@ -74,12 +70,14 @@ export const identityTables = {
     /** Topic of a forum group; 0 outside topics. */
     threadId: v.number(),
     agentKey: v.string(),
+    /** Company of the person; a company never comes to see what was said under another. */
+    companyId: v.optional(v.string()),
     conversationId: v.string(),
     /** The binding's stable conversation that the name was made from, when one named it. */
     stableConversationId: v.optional(v.string()),
     /** How many times `/new` was used. */
     generation: v.number(),
   })
-    .index("by_place", ["botId", "chatId", "threadId", "agentKey"])
+    .index("by_place", ["botId", "chatId", "threadId", "agentKey", "companyId"])
     .index("by_conversation", ["conversationId"]),
 };

@@ -26,5 +26,5 @@ export async function ensureBot(ctx: MutationCtx, secretRef: string): Promise<Do
   const botId = token === null ? null : botIdOfToken(token);
   if (botId === null) return null;
   const id = await ctx.db.insert("telegramBots", { secretRef, botId });
-  return await ctx.db.get(id);
+  return await ctx.db.get("telegramBots", id);
 }

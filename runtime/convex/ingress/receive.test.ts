@@ -113,7 +113,10 @@ describe("a message", () => {
     for (const text of ["one", "two"]) {
       const response = await deliver(t, { body: messageUpdate(text) });
       expect(response.status).toBe(200);
-      expect(await response.json()).toMatchObject({ ignored: true, reason: "Agent profile 'gone' not found or disabled" });
+      expect(await response.json()).toMatchObject({
+        ignored: true,
+        reason: "Agent profile 'gone' not found or disabled",
+      });
     }
     expect(await textsOf(t)).toEqual(["I cannot take messages right now. Please try again later."]);
   });
@@ -157,6 +160,17 @@ describe("groups", () => {
     ]);
   });
 
+  test("belong to no company, whoever speaks in them", async () => {
+    const t = await openWorld();
+    const binding = { consumerUserId: "ada", companyId: "acme", agentKey: "default", telegramUserId: "42" };
+    await t.mutation(internal.identity.bindings.bindUserAgent, binding);
+    const reply = { ...group, reply_to_message: { from: { id: 900, is_bot: true } } };
+    await deliver(t, { body: messageUpdate("hi", reply) });
+    const [conversation] = await t.run((ctx) => ctx.db.query("conversations").collect());
+    expect(conversation).toMatchObject({ conversationId: "telegram:900:-100" });
+    expect(conversation?.companyId).toBeUndefined();
+  });
+
   test("a group that becomes a supergroup keeps its conversation", async () => {
     const t = await openWorld();
     const reply = { reply_to_message: { from: { id: 900, is_bot: true } } };
@@ -165,7 +179,10 @@ describe("groups", () => {
     await deliver(t, { body: messageUpdate(undefined, { chat: before.chat, migrate_to_chat_id: -1005 }) });
     await deliver(t, { body: messageUpdate("two", { chat: { id: -1005, type: "supergroup" }, ...reply }) });
     const messages = await messagesOf(t);
-    expect(messages.map(({ conversationId }) => conversationId)).toEqual(["telegram:900:-5", "telegram:900:-5"]);
+    expect(messages.map(({ conversationId }) => conversationId)).toEqual([
+      "telegram:900:-5",
+      "telegram:900:-5",
+    ]);
     expect(messages[1]).toMatchObject({ destination: { chatId: "-1005" } });
   });
 });
@@ -255,7 +272,8 @@ describe("pairing", () => {
   test("after five wrong codes even a right one is refused for a while", async () => {
     const t = await openWorld();
     const right = await code(t);
-    for (let index = 0; index < 5; index += 1) await deliver(t, { body: messageUpdate(`/start WRONG${index}`) });
+    for (let index = 0; index < 5; index += 1)
+      await deliver(t, { body: messageUpdate(`/start WRONG${index}`) });
     const refused = await deliver(t, { body: messageUpdate(`/start ${right}`) });
     expect(await refused.json()).toMatchObject({ pairing: { status: "failed" } });
     vi.setSystemTime(NOW + 14 * 60_000);
@@ -288,9 +306,32 @@ describe("pairing", () => {
       ["b", "telegram:900:42:b"],
       ["default", "telegram:900:42"],
     ]);
-    const { active, history } = await t.query(internal.identity.bindings.getUserAgentBinding, { consumerUserId: "ada" });
+    const { active, history } = await t.query(internal.identity.bindings.getUserAgentBinding, {
+      consumerUserId: "ada",
+    });
     expect(active?.agentKey).toBe("default");
-    expect(history.map(({ agentKey, revokedBecause }) => [agentKey, revokedBecause])).toEqual([["b", "re-bound"]]);
+    expect(history.map(({ agentKey, revokedBecause }) => [agentKey, revokedBecause])).toEqual([
+      ["b", "re-bound"],
+    ]);
+  });
+
+  test("what is said under one company stays out of the next one's conversation", async () => {
+    const t = await openWorld();
+    const pair = async (companyId: string | undefined): Promise<void> => {
+      const args = { consumerUserId: "ada", companyId, agentKey: "default" };
+      const made = await t.action(internal.identity.pairing.createPairingCode, args);
+      await deliver(t, { body: messageUpdate(`/start ${made.code}`) });
+      await deliver(t, { body: messageUpdate(`for ${companyId}`) });
+    };
+    for (const companyId of [undefined, "acme", "other", "acme"]) await pair(companyId);
+    expect((await messagesOf(t)).map(({ conversationId }) => conversationId)).toEqual([
+      "telegram:900:42",
+      "telegram:900:42:default",
+      "telegram:900:42:default:other",
+      "telegram:900:42:default",
+    ]);
+    const conversations = await t.run((ctx) => ctx.db.query("conversations").collect());
+    expect(conversations.map(({ companyId }) => companyId)).toEqual([undefined, "acme", "other"]);
   });
 
   test("a stranger gets at most one reply, whatever is tried", async () => {
@@ -308,7 +349,9 @@ describe("pairing", () => {
   test("after a revoke the person is a stranger again", async () => {
     const t = await openWorld({ telegram: { requireBindingForTelegram: true } });
     await deliver(t, { body: messageUpdate(`/start ${await code(t)}`) });
-    expect(await t.mutation(internal.identity.bindings.revokeUserAgentBinding, { consumerUserId: "ada" })).toEqual({
+    expect(
+      await t.mutation(internal.identity.bindings.revokeUserAgentBinding, { consumerUserId: "ada" }),
+    ).toEqual({
       revoked: 1,
     });
     expect((await deliver(t, { body: messageUpdate("hi") })).status).toBe(200);

@@ -71,7 +71,9 @@ export const receiveUpdate = internalMutation({
         await moveChat(ctx, bot.botId, event.fromChatId, event.toChatId);
         await rememberChat(ctx, bot.botId, event.fromChatId, { migratedTo: event.toChatId });
       } else {
-        await rememberChat(ctx, bot.botId, event.chatId, { unreachableSince: event.isMember ? undefined : now });
+        await rememberChat(ctx, bot.botId, event.chatId, {
+          unreachableSince: event.isMember ? undefined : now,
+        });
       }
       return { kind: "handled" };
     }
@@ -94,7 +96,12 @@ function parseJson(text: string): unknown {
 }
 
 /** Remembers the update; false when it was seen before. */
-async function firstDelivery(ctx: MutationCtx, botSecretRef: string, updateId: number, now: number): Promise<boolean> {
+async function firstDelivery(
+  ctx: MutationCtx,
+  botSecretRef: string,
+  updateId: number,
+  now: number,
+): Promise<boolean> {
   const seen = await ctx.db
     .query("telegramUpdates")
     .withIndex("by_bot_update", (q) => q.eq("botSecretRef", botSecretRef).eq("updateId", updateId))
@@ -116,7 +123,8 @@ async function receiveMessage(ctx: MutationCtx, incoming: Incoming): Promise<Rec
   const { bot, message, addressed, overrides } = incoming;
   const { config } = await readRuntimeConfig(ctx);
   const chat = await findChat(ctx, bot.botId, message.chat.id);
-  if (chat?.unreachableSince !== undefined) await ctx.db.patch(chat._id, { unreachableSince: undefined });
+  if (chat?.unreachableSince !== undefined)
+    await ctx.db.patch("telegramChats", chat._id, { unreachableSince: undefined });
 
   const userBinding = await bindingOfTelegramUser(ctx, message.sender.id);
   const chatBinding = await bindingOfTelegramChat(ctx, message.chat.id);
@@ -135,13 +143,17 @@ async function receiveMessage(ctx: MutationCtx, incoming: Incoming): Promise<Rec
     return { kind: "ignored", reason: routing.reason };
   }
 
-  const person = userBinding?.agentKey === routing.agentKey ? userBinding : null;
+  // A private chat is its person's. A group is nobody's, unless it was bound itself: what its members say must not
+  // come to belong to the company of whoever spoke first.
+  const candidate = message.chat.isPrivate ? userBinding : chatBinding;
+  const owner = candidate?.agentKey === routing.agentKey ? candidate : null;
   const place: ChatPlace = {
     botId: bot.botId,
     chatId: message.chat.id,
     threadId: message.threadId,
     agentKey: routing.agentKey,
-    stableConversationId: message.chat.isPrivate ? (person?.conversationId ?? null) : null,
+    companyId: owner?.companyId ?? null,
+    stableConversationId: message.chat.isPrivate ? (owner?.conversationId ?? null) : null,
   };
   if (addressed.command !== null) {
     const { text, conversationId } = await runCommand(ctx, addressed.command.name, place);
@@ -161,8 +173,8 @@ async function receiveMessage(ctx: MutationCtx, incoming: Incoming): Promise<Rec
     },
     destination: destinationOf(incoming),
     source: "telegram",
-    ...(person === null ? {} : { consumerUserId: person.consumerUserId }),
-    ...(person?.companyId === undefined ? {} : { companyId: person.companyId }),
+    consumerUserId: owner?.consumerUserId,
+    companyId: owner?.companyId,
   });
   return { kind: "accepted" };
 }
@@ -178,7 +190,9 @@ function metadataOf(message: PersonMessage): Record<string, string> {
     senderName: message.sender.name,
     chatType: message.chat.isPrivate ? "private" : "group",
     ...(message.chat.title === null ? {} : { chatTitle: message.chat.title.slice(0, 128) }),
-    ...(message.sender.languageCode === null ? {} : { languageCode: message.sender.languageCode.slice(0, 16) }),
+    ...(message.sender.languageCode === null
+      ? {}
+      : { languageCode: message.sender.languageCode.slice(0, 16) }),
   };
 }
 
@@ -242,7 +256,10 @@ async function start(
   };
   if (!isPairingCodeShape(code)) {
     const greeting = routing.kind === "refused" ? texts.stranger : texts.welcome;
-    return await fail(pairingErrors.missing, code === "" ? greeting : texts.pairingFailed(pairingErrors.missing));
+    return await fail(
+      pairingErrors.missing,
+      code === "" ? greeting : texts.pairingFailed(pairingErrors.missing),
+    );
   }
   if (!message.chat.isPrivate) return await fail("pairing works in a private chat only", texts.pairInPrivate);
   const result = await consumeCode(
@@ -279,7 +296,11 @@ export const refuseUpdate = internalMutation({
     const now = Date.now();
     if (!(await firstDelivery(ctx, botSecretRef, parsed.updateId, now))) return { kind: "duplicate" };
     const text =
-      code === "payload_too_large" ? texts.tooLong : code === "backlog_full" ? texts.tooMany : texts.unavailable;
+      code === "payload_too_large"
+        ? texts.tooLong
+        : code === "backlog_full"
+          ? texts.tooMany
+          : texts.unavailable;
     const addressed = { addressed: true, command: null, text: "" } as const;
     const incoming: Incoming = { bot, message: parsed.event, addressed, overrides: {}, now };
     const chatId = parsed.event.chat.id;
@@ -292,4 +313,3 @@ export const refuseUpdate = internalMutation({
     return { kind: "ignored", reason };
   },
 });
-

@@ -2,10 +2,9 @@
  * Mounts the Telegram webhooks. Ingress only: a request is authenticated, capped, and handed to one transaction.
  */
 import type { HttpRouter } from "convex/server";
-import { ConvexError } from "convex/values";
 import { internal } from "../_generated/api.js";
 import { type ActionCtx, httpAction } from "../_generated/server.js";
-import type { FactoryErrorData } from "../errors.ts";
+import { factoryErrorOf } from "../errors.ts";
 import { readCappedText } from "../replies/cappedBody.ts";
 import { DEFAULT_PATH_PREFIX, refsOfPath, WEBHOOK_PATH } from "./paths.ts";
 import type { Reception } from "./receive.ts";
@@ -73,9 +72,12 @@ async function receive(
   if (botSecretRef === null) return json(403, { ok: false, error: "wrong or missing secret token" });
 
   const body = await readCappedText(request.body, UPDATE_BYTES_MAX);
-  if (body === null) return answer({ kind: "ignored", reason: `update larger than ${UPDATE_BYTES_MAX} bytes` });
+  if (body === null)
+    return answer({ kind: "ignored", reason: `update larger than ${UPDATE_BYTES_MAX} bytes` });
   try {
-    return answer(await ctx.runMutation(internal.ingress.receive.receiveUpdate, { botSecretRef, body, overrides }));
+    return answer(
+      await ctx.runMutation(internal.ingress.receive.receiveUpdate, { botSecretRef, body, overrides }),
+    );
   } catch (error) {
     return await refuse(ctx, botSecretRef, body, error);
   }
@@ -86,12 +88,13 @@ async function receive(
  * person. Anything else may pass, so Telegram is asked to try again.
  */
 async function refuse(ctx: ActionCtx, botSecretRef: string, body: string, error: unknown): Promise<Response> {
-  const data = error instanceof ConvexError ? (error.data as Partial<FactoryErrorData>) : null;
-  const code = data?.code;
-  const message = data?.message;
-  if (code === undefined || message === undefined || code === "not_configured") {
-    console.error(`telegram update not accepted: ${code ?? "internal error"}`);
+  const refusal = factoryErrorOf(error);
+  if (refusal === null || refusal.code === "not_configured") {
+    console.error(`telegram update not accepted: ${refusal?.message ?? "internal error"}`);
     return json(503, { ok: false, error: "temporarily unavailable" });
   }
-  return answer(await ctx.runMutation(internal.ingress.receive.refuseUpdate, { botSecretRef, body, code, message }));
+  const { code, message } = refusal;
+  return answer(
+    await ctx.runMutation(internal.ingress.receive.refuseUpdate, { botSecretRef, body, code, message }),
+  );
 }

@@ -17,7 +17,10 @@ const isLoopback = (url: URL | null): boolean => url !== null && LOOPBACK_HOSTS.
 export function checkSiteUrl(siteUrl: string, telegramApiUrl: string): SiteUrlCheck {
   const url = parse(siteUrl);
   if (url !== null && url.hostname.endsWith(".convex.cloud")) {
-    return { ok: false, error: `convexSiteUrl must be the .convex.site URL, got the .convex.cloud one (${url.origin})` };
+    return {
+      ok: false,
+      error: `convexSiteUrl must be the .convex.site URL, got the .convex.cloud one (${url.origin})`,
+    };
   }
   if (url?.protocol === "https:") return { ok: true, url: siteUrl.replace(/\/+$/, "") };
   if (url?.protocol === "http:" && isLoopback(url)) {

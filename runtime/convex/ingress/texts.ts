@@ -12,12 +12,15 @@ export const texts = {
   paired: "You are connected. Write to me here and I will answer.",
   stranger: "This assistant is private. To use it, open the pairing link from the app that gave you access.",
   pairInPrivate: "Pairing works in a private chat with me only.",
-  pairingFailed: (error: string): string => `Pairing did not work: ${error}. Please ask your app for a new link.`,
+  pairingFailed: (error: string): string =>
+    `Pairing did not work: ${error}. Please ask your app for a new link.`,
   stopped: "Stopped.",
   nothingToStop: "Nothing is running.",
   newConversation: "A fresh conversation begins. What was said before is left behind.",
   working: (waiting: number): string =>
-    waiting === 0 ? "I am working on your message." : `I am working on your message; ${waiting} more waiting.`,
+    waiting === 0
+      ? "I am working on your message."
+      : `I am working on your message; ${waiting} more waiting.`,
   waiting: (waiting: number): string =>
     waiting === 1 ? "1 message is waiting for its turn." : `${waiting} messages are waiting for their turn.`,
   idle: "Nothing is running and nothing is waiting.",

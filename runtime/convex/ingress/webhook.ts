@@ -42,7 +42,11 @@ const refOf = (choice: { secretRef?: string | undefined; agentKey?: string | und
 type Bot = { apiUrl: string; token: string };
 
 /** Calls with bounded retries; only for methods that may be repeated. */
-async function callRepeatable(bot: Bot, method: string, body: Record<string, unknown>): Promise<TelegramResult> {
+async function callRepeatable(
+  bot: Bot,
+  method: string,
+  body: Record<string, unknown>,
+): Promise<TelegramResult> {
   for (let attempt = 1; ; attempt += 1) {
     const result = await callTelegram({ ...bot, method, body, timeoutMs: CALL_TIMEOUT_MS });
     const passing = result.kind === "unknown" || result.kind === "not_sent" || isRateLimited(result);
@@ -61,11 +65,17 @@ function resultOf<T>(method: string, result: TelegramResult, schema: z.ZodType<T
     throw new FactoryError(code, `Telegram ${method} failed: ${result.description}`);
   }
   const parsed = schema.safeParse(result.result);
-  if (!parsed.success) throw new FactoryError("provider_failed", `Telegram ${method} failed: unexpected result`);
+  if (!parsed.success)
+    throw new FactoryError("provider_failed", `Telegram ${method} failed: unexpected result`);
   return parsed.data;
 }
 
-type BotAccess = { token: string | null; apiUrl: string; pathPrefix: string; webhookSecretHash: string | null };
+type BotAccess = {
+  token: string | null;
+  apiUrl: string;
+  pathPrefix: string;
+  webhookSecretHash: string | null;
+};
 
 async function access(ctx: ActionCtx, secretRef: string): Promise<BotAccess> {
   return await ctx.runQuery(internal.ingress.webhookState.botAccess, { secretRef });
@@ -107,7 +117,10 @@ export const configureTelegramWebhook = internalAction({
     }
     const secrets = readWebhookSecrets();
     if (secrets === null) {
-      throw new FactoryError("not_configured", "TELEGRAM_WEBHOOK_SECRETS is missing or malformed. Run `pulumi up`.");
+      throw new FactoryError(
+        "not_configured",
+        "TELEGRAM_WEBHOOK_SECRETS is missing or malformed. Run `pulumi up`.",
+      );
     }
     const bot = { apiUrl, token };
     const me = resultOf("getMe", await callRepeatable(bot, "getMe", {}), meSchema);
@@ -129,7 +142,11 @@ export const configureTelegramWebhook = internalAction({
       webhookUrl,
       webhookSecretHash: await sha256Hex(headerValue),
     });
-    const info = resultOf("getWebhookInfo", await callRepeatable(bot, "getWebhookInfo", {}), webhookInfoSchema);
+    const info = resultOf(
+      "getWebhookInfo",
+      await callRepeatable(bot, "getWebhookInfo", {}),
+      webhookInfoSchema,
+    );
     const isReady = info.url === webhookUrl;
     return {
       ok: true,
@@ -161,10 +178,17 @@ export const telegramWebhookStatus = internalAction({
   handler: async (ctx, { convexSiteUrl, ...choice }) => {
     const secretRef = refOf(choice);
     const { token, apiUrl, pathPrefix, webhookSecretHash } = await access(ctx, secretRef);
-    const none = { secretRef, configured: false, currentUrl: null, pendingUpdateCount: 0, lastErrorMessage: null };
+    const none = {
+      secretRef,
+      configured: false,
+      currentUrl: null,
+      pendingUpdateCount: 0,
+      lastErrorMessage: null,
+    };
     if (token === null) return { ...none, drift: [`no active '${secretRef}' secret`] };
     const result = await callRepeatable({ apiUrl, token }, "getWebhookInfo", {});
-    if (result.kind !== "ok") return { ...none, drift: [`Telegram getWebhookInfo failed: ${result.description}`] };
+    if (result.kind !== "ok")
+      return { ...none, drift: [`Telegram getWebhookInfo failed: ${result.description}`] };
     const info = resultOf("getWebhookInfo", result, webhookInfoSchema);
     const drift: string[] = [];
     const wanted = `${(convexSiteUrl ?? process.env["CONVEX_SITE_URL"] ?? "").replace(/\/+$/, "")}${webhookPath(pathPrefix, secretRef)}`;
@@ -175,7 +199,10 @@ export const telegramWebhookStatus = internalAction({
     }
     // Telegram never shows the secret; what we registered last is compared with what we would register now.
     const secrets = readWebhookSecrets();
-    if (secrets !== null && webhookSecretHash !== (await sha256Hex(await webhookHeaderValue(secrets, secretRef)))) {
+    if (
+      secrets !== null &&
+      webhookSecretHash !== (await sha256Hex(await webhookHeaderValue(secrets, secretRef)))
+    ) {
       drift.push("the webhook secret changed since it was registered; run configureTelegramWebhook");
     }
     return {

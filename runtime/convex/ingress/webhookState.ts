@@ -45,7 +45,7 @@ export const recordConfigured = internalMutation({
     };
     const existing = await findBot(ctx, secretRef);
     if (existing === null) await ctx.db.insert("telegramBots", { secretRef, ...facts });
-    else await ctx.db.patch(existing._id, facts);
+    else await ctx.db.patch("telegramBots", existing._id, facts);
     return null;
   },
 });
@@ -56,7 +56,7 @@ export const recordDeleted = internalMutation({
   handler: async (ctx, { secretRef }) => {
     const existing = await findBot(ctx, secretRef);
     if (existing !== null) {
-      await ctx.db.patch(existing._id, {
+      await ctx.db.patch("telegramBots", existing._id, {
         webhookUrl: undefined,
         webhookSecretHash: undefined,
         configuredAt: undefined,

@@ -38,7 +38,9 @@ describe("who is meant", () => {
 
   test("a mention alone stays as the text", () => {
     const mentions = [{ kind: "username" as const, offset: 0, length: 11, username: "helper_bot" }];
-    expect(decideAddressed({ ...base, text: "@helper_bot", mentions }, bot)).toMatchObject({ text: "@helper_bot" });
+    expect(decideAddressed({ ...base, text: "@helper_bot", mentions }, bot)).toMatchObject({
+      text: "@helper_bot",
+    });
   });
 
   test("a mention of somebody else does not", () => {
@@ -62,13 +64,22 @@ describe("who is meant", () => {
 
   test("an unknown command is text for the agent when it names the bot or the chat is private", () => {
     const command = { name: "draw", addressee: null, argument: "cat" };
-    expect(decideAddressed({ ...inPrivate, command, text: "/draw cat" }, bot)).toMatchObject({ command: null, text: "/draw cat" });
+    expect(decideAddressed({ ...inPrivate, command, text: "/draw cat" }, bot)).toMatchObject({
+      command: null,
+      text: "/draw cat",
+    });
     expect(decideAddressed({ ...base, command }, bot)).toEqual({ addressed: false });
-    expect(decideAddressed({ ...base, command: { ...command, addressee: "helper_bot" } }, bot).addressed).toBe(true);
+    expect(
+      decideAddressed({ ...base, command: { ...command, addressee: "helper_bot" } }, bot).addressed,
+    ).toBe(true);
   });
 });
 
-const options = { resolveAgentKeyFromBinding: true, fallbackAgentKey: "default", requireBindingForTelegram: false };
+const options = {
+  resolveAgentKeyFromBinding: true,
+  fallbackAgentKey: "default",
+  requireBindingForTelegram: false,
+};
 const shared = { botAgentKey: null, isPrivate: true, userBinding: null, chatBinding: null, options };
 
 describe("which agent", () => {
@@ -96,12 +107,22 @@ describe("which agent", () => {
   test("where a binding is required, a binding to another agent does not count on a dedicated bot", () => {
     const strict = { ...options, requireBindingForTelegram: true };
     const input = { ...shared, botAgentKey: "a", options: strict };
-    expect(decideAgent({ ...input, userBinding: { agentKey: "b" } })).toEqual({ kind: "refused", reason: NO_BINDING });
-    expect(decideAgent({ ...input, userBinding: { agentKey: "a" } })).toMatchObject({ agentKey: "a", bound: true });
+    expect(decideAgent({ ...input, userBinding: { agentKey: "b" } })).toEqual({
+      kind: "refused",
+      reason: NO_BINDING,
+    });
+    expect(decideAgent({ ...input, userBinding: { agentKey: "a" } })).toMatchObject({
+      agentKey: "a",
+      bound: true,
+    });
   });
 
   test("bindings can be switched off for routing", () => {
-    const input = { ...shared, userBinding: { agentKey: "u" }, options: { ...options, resolveAgentKeyFromBinding: false } };
+    const input = {
+      ...shared,
+      userBinding: { agentKey: "u" },
+      options: { ...options, resolveAgentKeyFromBinding: false },
+    };
     expect(decideAgent(input)).toMatchObject({ agentKey: "default" });
   });
 });

@@ -25,7 +25,11 @@ export function decideAddressed(message: PersonMessage, bot: BotIdentity): Addre
     const named = command.addressee === null ? null : sameName(command.addressee, bot.username);
     if (named === false) return { addressed: false };
     if (isCommand(command.name)) {
-      return { addressed: true, command: { name: command.name, argument: command.argument }, text: message.text };
+      return {
+        addressed: true,
+        command: { name: command.name, argument: command.argument },
+        text: message.text,
+      };
     }
     // A command that is not ours is text for the agent, which may know it.
     if (named === true) return { addressed: true, command: null, text: message.text };
@@ -55,7 +59,8 @@ export type RoutingOptions = {
 
 export type BindingFacts = { agentKey: string };
 
-export type Routing = { kind: "agent"; agentKey: string; bound: boolean } | { kind: "refused"; reason: string };
+export type Routing =
+  { kind: "agent"; agentKey: string; bound: boolean } | { kind: "refused"; reason: string };
 
 export const NO_BINDING = "no active binding for telegram user";
 
@@ -74,11 +79,12 @@ export function decideAgent(input: {
 }): Routing {
   const { botAgentKey, isPrivate, userBinding, chatBinding, options } = input;
   const ordered = isPrivate ? [userBinding, chatBinding] : [chatBinding, userBinding];
-  const usable = ordered.filter((binding) => binding !== null).filter(
-    (binding) => botAgentKey === null || binding.agentKey === botAgentKey,
-  );
+  const usable = ordered
+    .filter((binding) => binding !== null)
+    .filter((binding) => botAgentKey === null || binding.agentKey === botAgentKey);
   const binding = usable[0];
-  if (binding === undefined && options.requireBindingForTelegram) return { kind: "refused", reason: NO_BINDING };
+  if (binding === undefined && options.requireBindingForTelegram)
+    return { kind: "refused", reason: NO_BINDING };
   if (botAgentKey !== null) return { kind: "agent", agentKey: botAgentKey, bound: binding !== undefined };
   if (binding !== undefined && options.resolveAgentKeyFromBinding) {
     return { kind: "agent", agentKey: binding.agentKey, bound: true };

@@ -84,7 +84,11 @@ describe("after an attempt", () => {
   });
 
   test("a request that never left is tried again with growing pauses", () => {
-    const decision = decideDelivery({ ...text, attempts: 3 }, { kind: "not_sent", description: "refused" }, NOW);
+    const decision = decideDelivery(
+      { ...text, attempts: 3 },
+      { kind: "not_sent", description: "refused" },
+      NOW,
+    );
     expect(decision).toMatchObject({ next: "retry", at: NOW + 4_000 });
   });
 

@@ -46,9 +46,11 @@ export function deliveryBackoffMs(attempts: number): number {
   return Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** (attempts - 1));
 }
 
-const FORMAT_REFUSED = /can't parse entities|message is too long|unsupported start tag|unclosed start tag|entity/i;
+const FORMAT_REFUSED =
+  /can't parse entities|message is too long|unsupported start tag|unclosed start tag|entity/i;
 const THREAD_GONE = /message thread not found|topic_(?:deleted|closed)|thread not found/i;
-const CHAT_GONE = /chat not found|user is deactivated|bot was (?:blocked|kicked)|peer_id_invalid|have no rights to send/i;
+const CHAT_GONE =
+  /chat not found|user is deactivated|bot was (?:blocked|kicked)|peer_id_invalid|have no rights to send/i;
 const PHOTO_REFUSED = /photo|image|wrong type of (?:the )?file|wrong file identifier/i;
 
 /** Decides after one attempt. `now` is backend time, ms. */
@@ -79,7 +81,8 @@ function decideRefused(
   if (outcome.migrateToChatId !== null) {
     return laterOrFailed(part, description, 0, now, part.fallbacks, outcome.migrateToChatId);
   }
-  if (status === 403 || CHAT_GONE.test(description)) return { next: "failed", error: description, unreachable: true };
+  if (status === 403 || CHAT_GONE.test(description))
+    return { next: "failed", error: description, unreachable: true };
   // A wrong token gets better when the operator imports the right one, which takes minutes, not milliseconds.
   if (status === 401 || status === 404) {
     return laterOrFailed(part, description, deliveryBackoffMs(part.attempts + 3), now);

@@ -9,8 +9,7 @@ export type LeaseFields = {
 };
 
 export type Fence =
-  | { holds: true }
-  | { holds: false; why: "not_processing" | "another_lease" | "another_worker" | "expired" };
+  { holds: true } | { holds: false; why: "not_processing" | "another_lease" | "another_worker" | "expired" };
 
 /**
  * The fence of every write of a turn. A lease that has run out holds no more, recovered or not: otherwise what

@@ -34,11 +34,14 @@ describe("using a code", () => {
 
 test("any random bytes make a code that /start and a deep link accept", () => {
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: PAIRING_RANDOM_BYTES, maxLength: PAIRING_RANDOM_BYTES }), (random) => {
-      const code = pairingCodeFrom(random);
-      expect(code).toHaveLength(PAIRING_RANDOM_BYTES);
-      expect(isPairingCodeShape(code)).toBe(true);
-    }),
+    fc.property(
+      fc.uint8Array({ minLength: PAIRING_RANDOM_BYTES, maxLength: PAIRING_RANDOM_BYTES }),
+      (random) => {
+        const code = pairingCodeFrom(random);
+        expect(code).toHaveLength(PAIRING_RANDOM_BYTES);
+        expect(isPairingCodeShape(code)).toBe(true);
+      },
+    ),
   );
 });
 
@@ -54,5 +57,8 @@ test("failures exhaust a window and a new window forgives them", () => {
   }
   expect(attemptsExhausted(attempts, 10)).toBe(true);
   expect(attemptsExhausted(attempts, PAIRING_WINDOW_MS)).toBe(false);
-  expect(afterFailure(attempts, PAIRING_WINDOW_MS)).toEqual({ windowStartedAt: PAIRING_WINDOW_MS, failed: 1 });
+  expect(afterFailure(attempts, PAIRING_WINDOW_MS)).toEqual({
+    windowStartedAt: PAIRING_WINDOW_MS,
+    failed: 1,
+  });
 });

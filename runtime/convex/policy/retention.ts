@@ -5,7 +5,11 @@ export const RETENTION_KINDS = ["done", "cancelled", "dead_letter", "history", "
 export type RetentionKind = (typeof RETENTION_KINDS)[number];
 
 /** Rows that ended (or were written) at this time or before may go, ms. */
-export function retentionCutoff(kind: RetentionKind, policy: RuntimeConfig["retention"], now: number): number {
+export function retentionCutoff(
+  kind: RetentionKind,
+  policy: RuntimeConfig["retention"],
+  now: number,
+): number {
   switch (kind) {
     case "done":
     case "cancelled":

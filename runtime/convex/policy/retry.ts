@@ -26,8 +26,7 @@ export type Setback =
   | { kind: "release" };
 
 export type RetryDecision =
-  | { kind: "retry"; delayMs: number; attempts: number }
-  | { kind: "give_up"; attempts: number };
+  { kind: "retry"; delayMs: number; attempts: number } | { kind: "give_up"; attempts: number };
 
 /** `attempts` counts the one that just ended, since a claim counts it when it begins. */
 export function decideRetry(
@@ -41,7 +40,9 @@ export function decideRetry(
     case "release":
       return { kind: "retry", delayMs: 0, attempts: Math.max(0, attempts - 1) };
     case "crash":
-      return attempts >= maxAttempts ? { kind: "give_up", attempts } : { kind: "retry", delayMs: 0, attempts };
+      return attempts >= maxAttempts
+        ? { kind: "give_up", attempts }
+        : { kind: "retry", delayMs: 0, attempts };
     case "error":
       return setback.permanent || attempts >= maxAttempts
         ? { kind: "give_up", attempts }

@@ -144,6 +144,8 @@ const providerSchema = z.strictObject({
   kind: z.string().min(1).default("fly"),
   /** Base URL of the Machines API, without /v1. */
   apiUrl: z.url().default("https://api.machines.dev"),
+  /** Base URL of the image registry when it does not answer under the image's own host; doctor asks it. */
+  registryUrl: z.url().nullable().default(null),
   appName: z.string().min(1),
   organizationSlug: z.string().min(1),
   /** Image by digest, for example registry.fly.io/app@sha256:…; tags are refused. */

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { CATCH_UP_MAX_MS, decideDue, latestSlot, nextSlot, type PushSchedule, scheduleProblems } from "./schedule.ts";
+import {
+  CATCH_UP_MAX_MS,
+  decideDue,
+  latestSlot,
+  nextSlot,
+  type PushSchedule,
+  scheduleProblems,
+} from "./schedule.ts";
 
 const at = (iso: string): number => Date.parse(iso);
 const daily = (time: string): PushSchedule => ({ kind: "daily", time });
@@ -46,7 +53,11 @@ describe("slots at the edges of daylight saving", () => {
 
 describe("weeks and months", () => {
   test("weekday 1 is Monday, in the job's zone", () => {
-    const slot = nextSlot({ kind: "weekly", weekday: 1, time: "00:30" }, "Asia/Tokyo", at("2026-11-20T00:00:00Z"));
+    const slot = nextSlot(
+      { kind: "weekly", weekday: 1, time: "00:30" },
+      "Asia/Tokyo",
+      at("2026-11-20T00:00:00Z"),
+    );
     expect(slot?.at).toBe(at("2026-11-22T15:30:00Z"));
   });
 
@@ -58,9 +69,9 @@ describe("weeks and months", () => {
     expect(nextSlot({ kind: "monthly", dayOfMonth: "last", time: "08:00" }, "UTC", from)?.key).toBe(
       "2026-02-28T08:00[UTC]",
     );
-    expect(nextSlot({ kind: "monthly", dayOfMonth: 29, time: "08:00" }, "UTC", at("2028-02-01T00:00:00Z"))?.key).toBe(
-      "2028-02-29T08:00[UTC]",
-    );
+    expect(
+      nextSlot({ kind: "monthly", dayOfMonth: 29, time: "08:00" }, "UTC", at("2028-02-01T00:00:00Z"))?.key,
+    ).toBe("2028-02-29T08:00[UTC]");
   });
 
   test("manual jobs have no slots", () => {
@@ -89,7 +100,11 @@ describe("after an outage", () => {
 
   test("half a day late is too late, and the job goes on", () => {
     const decision = decideDue(job, "UTC", nextRunAt, nextRunAt + CATCH_UP_MAX_MS);
-    expect(decision).toMatchObject({ kind: "too_late", lateMs: CATCH_UP_MAX_MS, nextRunAt: at("2026-05-02T09:00:00Z") });
+    expect(decision).toMatchObject({
+      kind: "too_late",
+      lateMs: CATCH_UP_MAX_MS,
+      nextRunAt: at("2026-05-02T09:00:00Z"),
+    });
   });
 
   test("a job that is not due yet stays", () => {
@@ -104,8 +119,16 @@ describe("a schedule's problems", () => {
     [daily("09:30"), "Mars/Olympus", ["Invalid timezone 'Mars/Olympus'"]],
     [daily("09:30"), "+02:00", ["Invalid timezone '+02:00'"]],
     [daily("x"), "", ["Invalid timezone ''", "Invalid time 'x', expected HH:mm"]],
-    [{ kind: "weekly", weekday: 0, time: "09:30" }, "UTC", ["Invalid weekday '0', expected 1 (Monday) to 7 (Sunday)"]],
-    [{ kind: "monthly", dayOfMonth: 32, time: "09:30" }, "UTC", ["Invalid dayOfMonth '32', expected 1 to 31 or \"last\""]],
+    [
+      { kind: "weekly", weekday: 0, time: "09:30" },
+      "UTC",
+      ["Invalid weekday '0', expected 1 (Monday) to 7 (Sunday)"],
+    ],
+    [
+      { kind: "monthly", dayOfMonth: 32, time: "09:30" },
+      "UTC",
+      ["Invalid dayOfMonth '32', expected 1 to 31 or \"last\""],
+    ],
     [{ kind: "manual" }, "Europe/Rome", []],
     [{ kind: "monthly", dayOfMonth: "last", time: "23:59" }, "Asia/Kolkata", []],
   ])("%j in %s", (schedule, timeZone, problems) => {

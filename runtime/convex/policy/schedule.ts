@@ -49,8 +49,7 @@ const isWhole = (value: number, min: number, max: number): boolean =>
 export function isTimeZone(timeZone: string): boolean {
   if (!/^[A-Za-z][A-Za-z0-9_+/-]*$/.test(timeZone)) return false;
   try {
-    new Intl.DateTimeFormat("en-US", { timeZone });
-    return true;
+    return new Intl.DateTimeFormat("en-US", { timeZone }).resolvedOptions().timeZone !== "";
   } catch (error) {
     if (error instanceof RangeError) return false;
     throw error;
@@ -86,7 +85,10 @@ function search(
   return null;
 }
 
-function isScheduledOn(schedule: Exclude<PushSchedule, { kind: "manual" }>, date: Temporal.PlainDate): boolean {
+function isScheduledOn(
+  schedule: Exclude<PushSchedule, { kind: "manual" }>,
+  date: Temporal.PlainDate,
+): boolean {
   switch (schedule.kind) {
     case "daily":
       return true;
@@ -118,7 +120,12 @@ export type DueDecision =
 const MISSED_COUNTED_MAX = 1_000;
 
 /** What to do with a job whose `nextRunAt` has come. */
-export function decideDue(schedule: PushSchedule, timeZone: string, nextRunAt: number, now: number): DueDecision {
+export function decideDue(
+  schedule: PushSchedule,
+  timeZone: string,
+  nextRunAt: number,
+  now: number,
+): DueDecision {
   const following = nextSlot(schedule, timeZone, now)?.at ?? null;
   const slot = nextRunAt > now ? null : latestSlot(schedule, timeZone, now);
   if (slot === null || slot.at < nextRunAt) return { kind: "not_due", nextRunAt: following };

@@ -42,16 +42,28 @@ describe("a message", () => {
   test.each([
     [{ photo: [{ file_id: "a", width: 1, height: 1 }] }, "[photo]", ["photo"]],
     [{ voice: { file_id: "a", duration: 12 } }, "[voice message, 12 s]", ["voice"]],
-    [{ audio: { file_id: "a", title: "Song", performer: "Band", duration: 60 } }, "[audio: Band – Song, 60 s]", ["audio"]],
+    [
+      { audio: { file_id: "a", title: "Song", performer: "Band", duration: 60 } },
+      "[audio: Band – Song, 60 s]",
+      ["audio"],
+    ],
     [{ video: { file_id: "a" } }, "[video]", ["video"]],
     [{ video_note: { file_id: "a", duration: 3 } }, "[video message, 3 s]", ["video"]],
     [{ animation: { file_id: "a" }, document: { file_id: "a" } }, "[animation]", ["video"]],
     [{ document: { file_id: "a", file_name: "x.pdf" } }, "[document: x.pdf]", ["document"]],
     [{ sticker: { emoji: "🙂" } }, "[sticker 🙂]", []],
     [{ location: { latitude: 1.5, longitude: 2 } }, "[location: 1.5, 2]", []],
-    [{ venue: { title: "Bar", address: "Via 1" }, location: { latitude: 1, longitude: 2 } }, "[venue: Bar, Via 1]", []],
+    [
+      { venue: { title: "Bar", address: "Via 1" }, location: { latitude: 1, longitude: 2 } },
+      "[venue: Bar, Via 1]",
+      [],
+    ],
     [{ contact: { first_name: "Bob", phone_number: "+39" } }, "[contact: Bob, +39]", []],
-    [{ poll: { question: "Tea?", options: [{ text: "yes" }, { text: "no" }] } }, "[poll: Tea? (yes / no)]", []],
+    [
+      { poll: { question: "Tea?", options: [{ text: "yes" }, { text: "no" }] } },
+      "[poll: Tea? (yes / no)]",
+      [],
+    ],
     [{ dice: { emoji: "🎲", value: 4 } }, "[dice 🎲: 4]", []],
   ])("without words is described: %j", (media, text, kinds) => {
     const message = messageOf(update(media));
@@ -61,7 +73,9 @@ describe("a message", () => {
 
   test("in a topic keeps the topic; a reply thread outside topics is none", () => {
     const chat = { id: -100, type: "supergroup", title: "G" };
-    expect(messageOf(update({ chat, text: "x", message_thread_id: 9, is_topic_message: true })).threadId).toBe(9);
+    expect(
+      messageOf(update({ chat, text: "x", message_thread_id: 9, is_topic_message: true })).threadId,
+    ).toBe(9);
     expect(messageOf(update({ chat, text: "x", message_thread_id: 9 })).threadId).toBeNull();
   });
 });
@@ -69,17 +83,28 @@ describe("a message", () => {
 describe("a command", () => {
   const entity = (length: number): unknown => [{ type: "bot_command", offset: 0, length }];
   test.each([
-    [{ text: "/start abc_DEF-1", entities: entity(6) }, { name: "start", addressee: null, argument: "abc_DEF-1" }],
-    [{ text: "/Start@My_bot abc", entities: entity(13) }, { name: "start", addressee: "My_bot", argument: "abc" }],
+    [
+      { text: "/start abc_DEF-1", entities: entity(6) },
+      { name: "start", addressee: null, argument: "abc_DEF-1" },
+    ],
+    [
+      { text: "/Start@My_bot abc", entities: entity(13) },
+      { name: "start", addressee: "My_bot", argument: "abc" },
+    ],
     [{ text: "/stop" }, { name: "stop", addressee: null, argument: "" }],
-    [{ text: "/status\nnow", entities: entity(7) }, { name: "status", addressee: null, argument: "now" }],
+    [
+      { text: "/status\nnow", entities: entity(7) },
+      { name: "status", addressee: null, argument: "now" },
+    ],
   ])("%j", (message, command) => {
     expect(messageOf(update(message)).command).toEqual(command);
   });
 
   test("a path is no command", () => {
     expect(messageOf(update({ text: "/usr/bin is a folder" })).command).toBeNull();
-    expect(messageOf(update({ text: "/stop", entities: [{ type: "bold", offset: 0, length: 5 }] })).command).toBeNull();
+    expect(
+      messageOf(update({ text: "/stop", entities: [{ type: "bold", offset: 0, length: 5 }] })).command,
+    ).toBeNull();
   });
 });
 
@@ -117,7 +142,16 @@ test("membership and migration are understood", () => {
 test("whatever is sent, parsing neither throws nor invents", () => {
   const anyField = fc.oneof(fc.jsonValue(), fc.constant(privateChat), fc.constant(person));
   const shaped = fc.record(
-    { update_id: anyField, message: fc.oneof(anyField, fc.dictionary(fc.constantFrom("chat", "from", "text", "photo", "voice", "entities", "message_id"), anyField)) },
+    {
+      update_id: anyField,
+      message: fc.oneof(
+        anyField,
+        fc.dictionary(
+          fc.constantFrom("chat", "from", "text", "photo", "voice", "entities", "message_id"),
+          anyField,
+        ),
+      ),
+    },
     { requiredKeys: [] },
   );
   fc.assert(

@@ -62,7 +62,9 @@ const messageSchema = z.object({
   location: z.object({ latitude: z.number(), longitude: z.number() }).optional(),
   venue: z.object({ title: z.string(), address: z.string().optional() }).optional(),
   contact: z.object({ first_name: z.string(), phone_number: z.string().optional() }).optional(),
-  poll: z.object({ question: z.string(), options: z.array(z.object({ text: z.string() })).optional() }).optional(),
+  poll: z
+    .object({ question: z.string(), options: z.array(z.object({ text: z.string() })).optional() })
+    .optional(),
   dice: z.object({ emoji: z.string(), value: z.number() }).optional(),
   migrate_to_chat_id: idSchema.optional(),
 });
@@ -72,13 +74,16 @@ const updateSchema = z.object({
   update_id: z.number().int().min(0),
   message: messageSchema.optional(),
   my_chat_member: z
-    .object({ chat: chatSchema, from: userSchema.optional(), new_chat_member: z.object({ status: z.string() }) })
+    .object({
+      chat: chatSchema,
+      from: userSchema.optional(),
+      new_chat_member: z.object({ status: z.string() }),
+    })
     .optional(),
 });
 
 export type Mention = { offset: number; length: number } & (
-  | { kind: "username"; username: string }
-  | { kind: "user"; userId: string }
+  { kind: "username"; username: string } | { kind: "user"; userId: string }
 );
 
 /** A message of a person, in our words. Ids are strings: Telegram's exceed 32 bits and are never computed with. */
@@ -128,7 +133,11 @@ function toEvent(
   if (message !== undefined) return messageEvent(message);
   if (membership !== undefined) {
     const { status } = membership.new_chat_member;
-    return { kind: "membership", chatId: String(membership.chat.id), isMember: status !== "kicked" && status !== "left" };
+    return {
+      kind: "membership",
+      chatId: String(membership.chat.id),
+      isMember: status !== "kicked" && status !== "left",
+    };
   }
   // An edit changes nothing: the first text was accepted, may be running, and an answer to it stays an answer.
   const kind = Object.keys(input as object).find((key) => key !== "update_id") ?? "nothing";
@@ -150,7 +159,8 @@ function messageEvent(message: TelegramMessage): UpdateEvent {
   const text = written ?? describeMedia(message);
   if (text === null) return { kind: "ignored", reason: "no text, caption or media" };
   const source = written ?? "";
-  const entities = blankToNull(message.text) === null ? (message.caption_entities ?? []) : (message.entities ?? []);
+  const entities =
+    blankToNull(message.text) === null ? (message.caption_entities ?? []) : (message.entities ?? []);
   return {
     kind: "message",
     messageId: message.message_id,
@@ -160,7 +170,8 @@ function messageEvent(message: TelegramMessage): UpdateEvent {
     text,
     mentions: mentionsOf(source, entities),
     command: commandOf(source, entities),
-    replyToUserId: message.reply_to_message?.from === undefined ? null : String(message.reply_to_message.from.id),
+    replyToUserId:
+      message.reply_to_message?.from === undefined ? null : String(message.reply_to_message.from.id),
     attachments,
   };
 }
@@ -194,17 +205,24 @@ function commandOf(
   text: string,
   entities: readonly z.output<typeof entitySchema>[],
 ): PersonMessage["command"] {
-  const marked = entities.length === 0 || entities.some(({ type, offset }) => type === "bot_command" && offset === 0);
+  const marked =
+    entities.length === 0 || entities.some(({ type, offset }) => type === "bot_command" && offset === 0);
   if (!marked) return null;
   const match = /^\/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+([\s\S]*))?$/.exec(text);
   if (match === null) return null;
-  return { name: (match[1] as string).toLowerCase(), addressee: match[2] ?? null, argument: (match[3] ?? "").trim() };
+  return {
+    name: (match[1] as string).toLowerCase(),
+    addressee: match[2] ?? null,
+    argument: (match[3] ?? "").trim(),
+  };
 }
 
 /** Files of a message. Of a photo's sizes the largest; a GIF also comes as a document, which is the same file. */
 function attachmentsOf(message: TelegramMessage): Attachment[] {
   const attachments: Attachment[] = [];
-  const photo = message.photo?.reduce((best, size) => (size.width * size.height > best.width * best.height ? size : best));
+  const photo = message.photo?.reduce((best, size) =>
+    size.width * size.height > best.width * best.height ? size : best,
+  );
   if (photo !== undefined) {
     attachments.push({
       kind: "photo",
@@ -246,10 +264,14 @@ function describeMedia(message: TelegramMessage): string | null {
   if (message.video_note) return `[video message${seconds(message.video_note)}]`;
   if (message.animation) return "[animation]";
   if (message.document) {
-    return message.document.file_name === undefined ? "[document]" : `[document: ${message.document.file_name}]`;
+    return message.document.file_name === undefined
+      ? "[document]"
+      : `[document: ${message.document.file_name}]`;
   }
-  if (message.sticker) return message.sticker.emoji === undefined ? "[sticker]" : `[sticker ${message.sticker.emoji}]`;
-  if (message.venue) return `[venue: ${[message.venue.title, message.venue.address].filter(Boolean).join(", ")}]`;
+  if (message.sticker)
+    return message.sticker.emoji === undefined ? "[sticker]" : `[sticker ${message.sticker.emoji}]`;
+  if (message.venue)
+    return `[venue: ${[message.venue.title, message.venue.address].filter(Boolean).join(", ")}]`;
   if (message.location) return `[location: ${message.location.latitude}, ${message.location.longitude}]`;
   if (message.contact) {
     return `[contact: ${[message.contact.first_name, message.contact.phone_number].filter(Boolean).join(", ")}]`;

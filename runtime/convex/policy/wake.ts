@@ -12,7 +12,11 @@ export type WakeCandidate = {
 };
 
 /** Silent for this long: waking it would be waking nobody. */
-export function isSilent(worker: { lastHeartbeatAt?: number | undefined }, config: RuntimeConfig, now: number) {
+export function isSilent(
+  worker: { lastHeartbeatAt?: number | undefined },
+  config: RuntimeConfig,
+  now: number,
+) {
   return (worker.lastHeartbeatAt ?? 0) < now - config.scaling.workerLostAfterMs;
 }
 

@@ -151,9 +151,13 @@ describe("whom a claim serves", () => {
     expect((await claim(t, worker, ["sales", "legal"]))?.conversationId).toBe("c");
     expect((await claim(t, worker, ["sales", "legal"]))?.conversationId).toBe("b");
     expect(await claim(t, worker, ["sales", "legal"])).toBeNull();
-    await expect(claim(t, worker, Array.from({ length: 9 }, (_, i) => `a${i}`))).rejects.toThrow(
-      "agentKeys names 9 agents, the limit is 8",
-    );
+    await expect(
+      claim(
+        t,
+        worker,
+        Array.from({ length: 9 }, (_, i) => `a${i}`),
+      ),
+    ).rejects.toThrow("agentKeys names 9 agents, the limit is 8");
   });
 
   test("a canary serves only the agents that the rollout names", async () => {

@@ -44,11 +44,12 @@ export async function claimMessage(
   }
   if (!hasRoom(caller, caller.load, config.turn.dedication)) return null;
 
-  await promoteOneOverdue(ctx, config, now);
+  const promoted = await promoteOneOverdue(ctx, config, now);
   const scope = claimScope(caller, config, args.agentKeys);
   let head = await pickHead(ctx, scope, caller.workerId, config, now);
   let worker = caller;
-  if (head === null && (await recoverOneExpired(ctx, config, now))) {
+  // One repair per claim keeps what it reads bounded; the timers do the rest.
+  if (head === null && !promoted && (await recoverOneExpired(ctx, config, now))) {
     // The expired lease may have been this worker's own: its load has changed.
     worker = (await ctx.db.get("workers", caller._id)) ?? caller;
     head = await pickHead(ctx, scope, caller.workerId, config, now);
@@ -134,16 +135,19 @@ function claimOf(message: Doc<"messageQueue">, config: RuntimeConfig): Claim {
 
 /** Unguessable enough: a lease is only usable together with its worker's credential. */
 function newLeaseId(): string {
-  const part = () => Math.floor(Math.random() * 2 ** 48).toString(36).padStart(10, "0");
+  const part = () =>
+    Math.floor(Math.random() * 2 ** 48)
+      .toString(36)
+      .padStart(10, "0");
   return part() + part();
 }
 
 /** The scheduler promotes delayed messages; one overdue per claim covers for a scheduler that is late. */
-async function promoteOneOverdue(ctx: MutationCtx, config: RuntimeConfig, now: number): Promise<void> {
+async function promoteOneOverdue(ctx: MutationCtx, config: RuntimeConfig, now: number): Promise<boolean> {
   const overdue = await ctx.db
     .query("conversationHeads")
     .withIndex("by_due", (q) => q.eq("state", "delayed").lte("dueAt", now))
     .first();
   const message = overdue === null ? null : await ctx.db.get("messageQueue", overdue.message);
-  if (message !== null) await promoteDue(ctx, message, config, now);
+  return message !== null && (await promoteDue(ctx, message, config, now));
 }

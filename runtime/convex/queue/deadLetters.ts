@@ -68,7 +68,10 @@ type Selection = {
   until?: number | undefined;
 };
 
-async function select(ctx: MutationCtx, { messageIds, until }: Selection): Promise<Array<Doc<"messageQueue">>> {
+async function select(
+  ctx: MutationCtx,
+  { messageIds, until }: Selection,
+): Promise<Array<Doc<"messageQueue">>> {
   if (messageIds === undefined) {
     return await ctx.db
       .query("messageQueue")

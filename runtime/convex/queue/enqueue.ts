@@ -111,11 +111,20 @@ function checkRequest(request: EnqueueRequest, config: RuntimeConfig): void {
   const problem = checkPayload(request, config.queue.payloadMaxBytes);
   if (problem !== null) throw new FactoryError(problem.code, problem.message);
   const { maxAttempts, scheduledFor } = request;
-  if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 50)) {
-    throw new FactoryError("invalid_argument", `maxAttempts must be a whole number from 1 to 50, got ${maxAttempts}`);
+  if (
+    maxAttempts !== undefined &&
+    !(Number.isInteger(maxAttempts) && maxAttempts >= 1 && maxAttempts <= 50)
+  ) {
+    throw new FactoryError(
+      "invalid_argument",
+      `maxAttempts must be a whole number from 1 to 50, got ${maxAttempts}`,
+    );
   }
   if (scheduledFor !== undefined && !(scheduledFor <= Date.now() + SCHEDULE_AHEAD_MAX_MS)) {
-    throw new FactoryError("invalid_argument", "scheduledFor must be at most 366 days ahead (ms since the epoch)");
+    throw new FactoryError(
+      "invalid_argument",
+      "scheduledFor must be at most 366 days ahead (ms since the epoch)",
+    );
   }
 }
 

@@ -66,30 +66,31 @@ describe("heartbeat", () => {
 });
 
 describe("a stale holder can write nothing", () => {
-  const writes: Array<[string, (t: World, worker: TestWorker, claimed: Claim) => Promise<unknown>, unknown]> = [
-    ["heartbeat", beat, false],
-    ["complete", complete, false],
-    ["fail", fail, { requeued: false, deadLettered: false, nextScheduledFor: null }],
-    ["release", release, false],
+  const writes: Array<[string, (t: World, worker: TestWorker, claimed: Claim) => Promise<unknown>, unknown]> =
     [
-      "append",
-      async (t, worker, { messageId, leaseId, conversationId }) =>
-        await t.mutation(api.worker.appendConversationMessages, {
-          credential: worker.credential,
-          messageId,
-          leaseId,
-          conversationId,
-          messages: [{ role: "user", content: "late" }],
-        }),
-      { updated: false, messageCount: 0 },
-    ],
-    [
-      "getHydrationBundle",
-      async (t, worker, { messageId, leaseId }) =>
-        await t.query(api.worker.getHydrationBundle, { credential: worker.credential, messageId, leaseId }),
-      null,
-    ],
-  ];
+      ["heartbeat", beat, false],
+      ["complete", complete, false],
+      ["fail", fail, { requeued: false, deadLettered: false, nextScheduledFor: null }],
+      ["release", release, false],
+      [
+        "append",
+        async (t, worker, { messageId, leaseId, conversationId }) =>
+          await t.mutation(api.worker.appendConversationMessages, {
+            credential: worker.credential,
+            messageId,
+            leaseId,
+            conversationId,
+            messages: [{ role: "user", content: "late" }],
+          }),
+        { updated: false, messageCount: 0 },
+      ],
+      [
+        "getHydrationBundle",
+        async (t, worker, { messageId, leaseId }) =>
+          await t.query(api.worker.getHydrationBundle, { credential: worker.credential, messageId, leaseId }),
+        null,
+      ],
+    ];
   const stale: Array<[string, (t: World, claimed: Claim, other: TestWorker) => Promise<void>]> = [
     ["expired, not yet recovered", async () => advance(45_000)],
     [

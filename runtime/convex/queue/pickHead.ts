@@ -20,7 +20,10 @@ export function claimScope(
   asked: string[] | undefined,
 ): ClaimScope {
   if (asked !== undefined && asked.length > AGENT_KEYS_MAX) {
-    throw new FactoryError("invalid_argument", `agentKeys names ${asked.length} agents, the limit is ${AGENT_KEYS_MAX}`);
+    throw new FactoryError(
+      "invalid_argument",
+      `agentKeys names ${asked.length} agents, the limit is ${AGENT_KEYS_MAX}`,
+    );
   }
   const limits: string[][] = [];
   if (asked !== undefined) limits.push(asked);

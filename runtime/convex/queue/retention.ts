@@ -7,7 +7,12 @@ import { internal } from "../_generated/api.js";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
-import { isDueForDeletion, RETENTION_KINDS, type RetentionKind, retentionCutoff } from "../policy/retention.ts";
+import {
+  isDueForDeletion,
+  RETENTION_KINDS,
+  type RetentionKind,
+  retentionCutoff,
+} from "../policy/retention.ts";
 import { emptyTally, saveTally } from "./counters.ts";
 
 /** Documents per transaction: some carry 100 kB, and Convex limits what one transaction reads. */

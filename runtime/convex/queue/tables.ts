@@ -93,7 +93,9 @@ export const queueTables = {
     answerText: v.optional(v.string()),
     /** Snapshot that was taken before this turn completed. */
     snapshotId: v.optional(v.string()),
-    usage: v.optional(v.object({ inputTokens: v.optional(v.number()), outputTokens: v.optional(v.number()) })),
+    usage: v.optional(
+      v.object({ inputTokens: v.optional(v.number()), outputTokens: v.optional(v.number()) }),
+    ),
     /** Durations that the worker measured, ms, for timelines. */
     timings: v.optional(v.object({ hydrateMs: v.optional(v.number()), modelMs: v.optional(v.number()) })),
     /** Set when enqueue came from a consumer app or schedule: who asked. */

@@ -2,7 +2,10 @@
  * Reads at most `maxBytes` of a request's or response's body as UTF-8 text. null when there is more: the rest is
  * not read, whatever a length header claimed.
  */
-export async function readCappedText(body: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<string | null> {
+export async function readCappedText(
+  body: ReadableStream<Uint8Array> | null,
+  maxBytes: number,
+): Promise<string | null> {
   if (body === null) return "";
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];

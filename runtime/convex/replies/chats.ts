@@ -2,7 +2,11 @@
 import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 
-export async function findChat(ctx: QueryCtx, botId: string, chatId: string): Promise<Doc<"telegramChats"> | null> {
+export async function findChat(
+  ctx: QueryCtx,
+  botId: string,
+  chatId: string,
+): Promise<Doc<"telegramChats"> | null> {
   return await ctx.db
     .query("telegramChats")
     .withIndex("by_chat", (q) => q.eq("botId", botId).eq("chatId", chatId))
@@ -19,7 +23,7 @@ export async function rememberChat(
   facts: ChatFacts,
 ): Promise<void> {
   const existing = await findChat(ctx, botId, chatId);
-  if (existing) await ctx.db.patch(existing._id, facts);
+  if (existing) await ctx.db.patch("telegramChats", existing._id, facts);
   else await ctx.db.insert("telegramChats", { botId, chatId, ...facts });
 }
 

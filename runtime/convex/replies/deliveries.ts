@@ -100,12 +100,31 @@ export const resendDelivery = internalMutation({
     }
     const now = Date.now();
     const lane = await ensureLane(ctx, part.lane);
-    const { _id, _creationTime, finishedAt: _f, intentAt: _i, lastError: _l, unreachable: _u, ...rest } = part;
+    const {
+      _id,
+      _creationTime,
+      finishedAt: _f,
+      intentAt: _i,
+      lastError: _l,
+      unreachable: _u,
+      ...rest
+    } = part;
     // A new part at the end of its lane: its former place in the order is long gone.
     await ctx.db.delete("outbox", _id);
-    await ctx.db.insert("outbox", { ...rest, seq: lane.nextSeq, state: "pending", attempts: 0, nextAttemptAt: now });
+    await ctx.db.insert("outbox", {
+      ...rest,
+      seq: lane.nextSeq,
+      state: "pending",
+      attempts: 0,
+      nextAttemptAt: now,
+    });
     await ctx.db.patch("outboxLanes", lane._id, { nextSeq: lane.nextSeq + 1 });
-    await recordAudit(ctx, { actor: actor ?? "operator", action: "delivery.resend", target: partId, outcome: "ok" });
+    await recordAudit(ctx, {
+      actor: actor ?? "operator",
+      action: "delivery.resend",
+      target: partId,
+      outcome: "ok",
+    });
     await kickLane(ctx, lane, now);
     return { resent: true };
   },
@@ -134,7 +153,8 @@ export const pruneOutbox = internalMutation({
         await ctx.db.delete("outbox", part._id);
       }
       deleted += old.length;
-      if (old.length === PRUNE_BATCH) await ctx.scheduler.runAfter(0, internal.replies.deliveries.pruneOutbox, {});
+      if (old.length === PRUNE_BATCH)
+        await ctx.scheduler.runAfter(0, internal.replies.deliveries.pruneOutbox, {});
     }
     return { deleted };
   },

@@ -10,7 +10,7 @@ import { readRuntimeConfig } from "../config/read.ts";
 import { decideDelivery, type SendOutcome } from "../policy/delivery.ts";
 import { readSecret } from "../secrets/read.ts";
 import { noteUnreachable } from "./chats.ts";
-import { endRun, kickLane, startRun } from "./lanes.ts";
+import { endRun, kickLane, scheduleRun, startRun } from "./lanes.ts";
 import { vPartContent, vPartFallbacks, vTelegramDestination } from "./tables.ts";
 
 /** Telegram usually answers in well under a second; a file may take as long as its upload. */
@@ -54,10 +54,7 @@ export const step = internalMutation({
   args: {
     laneId: v.id("outboxLanes"),
     run: v.number(),
-    finished: v.union(
-      v.object({ partId: v.id("outbox"), attempt: v.number(), outcome: vOutcome }),
-      v.null(),
-    ),
+    finished: v.union(v.object({ partId: v.id("outbox"), attempt: v.number(), outcome: vOutcome }), v.null()),
     /** This action ends here: what is left goes to a fresh one, before the platform's limit for one action. */
     last: v.boolean(),
   },
@@ -65,7 +62,7 @@ export const step = internalMutation({
   handler: async (ctx, { laneId, run, finished, last }) => {
     const now = Date.now();
     if (finished !== null) await recordOutcome(ctx, finished, now);
-    const lane = await ctx.db.get(laneId);
+    const lane = await ctx.db.get("outboxLanes", laneId);
     if (lane === null || lane.run !== run || lane.busyUntil === undefined) return null;
 
     // An announced part without outcome: whoever took it may still be sending. Only the watchdog may go on.
@@ -82,7 +79,7 @@ export const step = internalMutation({
     const attempt = part.attempts + 1;
     const token = await readSecret(ctx, part.destination.botSecretRef);
     if (token === null) {
-      await ctx.db.patch(part._id, { attempts: attempt });
+      await ctx.db.patch("outbox", part._id, { attempts: attempt });
       const description = `Missing Telegram token. Import an active '${part.destination.botSecretRef}' secret.`;
       await applyOutcome(
         ctx,
@@ -96,8 +93,8 @@ export const step = internalMutation({
     }
     const { config } = await readRuntimeConfig(ctx);
     const timeoutMs = part.content.kind === "file" ? FILE_TIMEOUT_MS : TEXT_TIMEOUT_MS;
-    await ctx.db.patch(part._id, { state: "sending", attempts: attempt, intentAt: now });
-    await ctx.db.patch(lane._id, { busyUntil: now + timeoutMs + RECORD_GRACE_MS });
+    await ctx.db.patch("outbox", part._id, { state: "sending", attempts: attempt, intentAt: now });
+    await ctx.db.patch("outboxLanes", lane._id, { busyUntil: now + timeoutMs + RECORD_GRACE_MS });
     return {
       partId: part._id,
       attempt,
@@ -116,7 +113,7 @@ export const wakeLane = internalMutation({
   args: { laneId: v.id("outboxLanes"), run: v.number() },
   returns: v.null(),
   handler: async (ctx, { laneId, run }) => {
-    const lane = await ctx.db.get(laneId);
+    const lane = await ctx.db.get("outboxLanes", laneId);
     if (lane === null || lane.run !== run) return null;
     await kickLane(ctx, { ...lane, wakeAt: undefined }, Date.now());
     return null;
@@ -131,7 +128,7 @@ export const watchLane = internalMutation({
   args: { laneId: v.id("outboxLanes"), run: v.number() },
   returns: v.null(),
   handler: async (ctx, { laneId, run }) => {
-    const lane = await ctx.db.get(laneId);
+    const lane = await ctx.db.get("outboxLanes", laneId);
     if (lane === null || lane.run !== run || lane.busyUntil === undefined) return null;
     const now = Date.now();
     if (lane.busyUntil > now) {
@@ -140,13 +137,14 @@ export const watchLane = internalMutation({
     }
     const sending = await firstIn(ctx, lane.lane, "sending");
     if (sending !== null) {
-      await ctx.db.patch(sending._id, {
+      await ctx.db.patch("outbox", sending._id, {
         state: "unknown",
         finishedAt: now,
         lastError: "the sender stopped between announcing the part and recording its outcome",
       });
     }
     if ((await firstIn(ctx, lane.lane, "pending")) === null) await endRun(ctx, lane, null);
+    else if (sending === null) await scheduleRun(ctx, lane, lane.run, now);
     else await startRun(ctx, lane, now);
     return null;
   },
@@ -172,22 +170,31 @@ async function recordOutcome(
   report: { partId: Id<"outbox">; attempt: number; outcome: SendOutcome },
   now: number,
 ): Promise<void> {
-  const part = await ctx.db.get(report.partId);
+  const part = await ctx.db.get("outbox", report.partId);
   if (part === null || part.attempts !== report.attempt) return;
   if (part.state === "sending") return await applyOutcome(ctx, part, report.outcome, now);
   if (part.state !== "unknown") return;
   const { outcome } = report;
   if (outcome.kind === "sent") {
-    await ctx.db.patch(part._id, { state: "sent", ...sentFields(outcome.telegramMessageId), lastError: undefined });
+    await ctx.db.patch("outbox", part._id, {
+      state: "sent",
+      ...sentFields(outcome.telegramMessageId),
+      lastError: undefined,
+    });
   } else if (outcome.kind !== "unknown") {
-    await ctx.db.patch(part._id, { state: "failed", lastError: outcome.description });
+    await ctx.db.patch("outbox", part._id, { state: "failed", lastError: outcome.description });
   }
 }
 
 const sentFields = (telegramMessageId: number | null): Partial<Doc<"outbox">> =>
   telegramMessageId === null ? {} : { telegramMessageId };
 
-async function applyOutcome(ctx: MutationCtx, part: Doc<"outbox">, outcome: SendOutcome, now: number): Promise<void> {
+async function applyOutcome(
+  ctx: MutationCtx,
+  part: Doc<"outbox">,
+  outcome: SendOutcome,
+  now: number,
+): Promise<void> {
   const decision = decideDelivery(
     { attempts: part.attempts, contentKind: part.content.kind, fallbacks: part.fallbacks },
     outcome,
@@ -195,7 +202,7 @@ async function applyOutcome(ctx: MutationCtx, part: Doc<"outbox">, outcome: Send
   );
   switch (decision.next) {
     case "sent":
-      await ctx.db.patch(part._id, {
+      await ctx.db.patch("outbox", part._id, {
         state: "sent",
         finishedAt: now,
         lastError: undefined,
@@ -203,19 +210,25 @@ async function applyOutcome(ctx: MutationCtx, part: Doc<"outbox">, outcome: Send
       });
       return;
     case "unknown":
-      await ctx.db.patch(part._id, { state: "unknown", finishedAt: now, lastError: decision.error });
+      await ctx.db.patch("outbox", part._id, {
+        state: "unknown",
+        finishedAt: now,
+        lastError: decision.error,
+      });
       return;
     case "retry":
-      await ctx.db.patch(part._id, {
+      await ctx.db.patch("outbox", part._id, {
         state: "pending",
         nextAttemptAt: decision.at,
         fallbacks: decision.fallbacks,
         lastError: decision.error,
-        ...(decision.chatId === null ? {} : { destination: { ...part.destination, chatId: decision.chatId } }),
+        ...(decision.chatId === null
+          ? {}
+          : { destination: { ...part.destination, chatId: decision.chatId } }),
       });
       return;
     case "failed":
-      await ctx.db.patch(part._id, {
+      await ctx.db.patch("outbox", part._id, {
         state: "failed",
         finishedAt: now,
         lastError: decision.error,
@@ -227,7 +240,12 @@ async function applyOutcome(ctx: MutationCtx, part: Doc<"outbox">, outcome: Send
 }
 
 /** The chat cannot be reached: what waits for it in this lane fails at once instead of asking Telegram again. */
-async function closeUnreachable(ctx: MutationCtx, part: Doc<"outbox">, error: string, now: number): Promise<void> {
+async function closeUnreachable(
+  ctx: MutationCtx,
+  part: Doc<"outbox">,
+  error: string,
+  now: number,
+): Promise<void> {
   await noteUnreachable(ctx, part.destination.botSecretRef, part.destination.chatId, now);
   const waiting = await ctx.db
     .query("outbox")
@@ -235,6 +253,11 @@ async function closeUnreachable(ctx: MutationCtx, part: Doc<"outbox">, error: st
     .take(UNREACHABLE_BATCH);
   for (const other of waiting) {
     if (other.destination.chatId !== part.destination.chatId) continue;
-    await ctx.db.patch(other._id, { state: "failed", finishedAt: now, lastError: error, unreachable: true });
+    await ctx.db.patch("outbox", other._id, {
+      state: "failed",
+      finishedAt: now,
+      lastError: error,
+      unreachable: true,
+    });
   }
 }

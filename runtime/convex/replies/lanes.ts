@@ -24,7 +24,7 @@ export async function ensureLane(ctx: MutationCtx, lane: string): Promise<Doc<"o
     .unique();
   if (existing) return existing;
   const id = await ctx.db.insert("outboxLanes", { lane, nextSeq: 0, run: 0 });
-  const created = await ctx.db.get(id);
+  const created = await ctx.db.get("outboxLanes", id);
   if (created === null) throw new Error("a lane that was just created is missing");
   return created;
 }
@@ -38,16 +38,39 @@ export async function kickLane(ctx: MutationCtx, lane: Doc<"outboxLanes">, now: 
 
 /** Starts a run whatever the lane's state: older runs lose their right to change it. */
 export async function startRun(ctx: MutationCtx, lane: Doc<"outboxLanes">, now: number): Promise<void> {
-  const run = lane.run + 1;
-  await ctx.db.patch(lane._id, { run, busyUntil: now + START_GRACE_MS, wakeAt: undefined });
+  await ctx.db.patch("outboxLanes", lane._id, { run: lane.run + 1, wakeAt: undefined });
+  await scheduleRun(ctx, lane, lane.run + 1, now);
+}
+
+/**
+ * Schedules the action of a run that shows no sign of life. The run stays the same: should the first action only be
+ * late, whichever comes first does the work, and the other finds nothing to do.
+ */
+export async function scheduleRun(
+  ctx: MutationCtx,
+  lane: Doc<"outboxLanes">,
+  run: number,
+  now: number,
+): Promise<void> {
+  await ctx.db.patch("outboxLanes", lane._id, { busyUntil: now + START_GRACE_MS });
   await ctx.scheduler.runAfter(0, internal.replies.send.deliverLane, { laneId: lane._id, run });
-  await ctx.scheduler.runAt(now + START_GRACE_MS, internal.replies.delivery.watchLane, { laneId: lane._id, run });
+  await ctx.scheduler.runAt(now + START_GRACE_MS, internal.replies.delivery.watchLane, {
+    laneId: lane._id,
+    run,
+  });
 }
 
 /** Ends a run: idle, or waiting until `wakeAt`. */
-export async function endRun(ctx: MutationCtx, lane: Doc<"outboxLanes">, wakeAt: number | null): Promise<void> {
-  await ctx.db.patch(lane._id, { busyUntil: undefined, wakeAt: wakeAt ?? undefined });
+export async function endRun(
+  ctx: MutationCtx,
+  lane: Doc<"outboxLanes">,
+  wakeAt: number | null,
+): Promise<void> {
+  await ctx.db.patch("outboxLanes", lane._id, { busyUntil: undefined, wakeAt: wakeAt ?? undefined });
   if (wakeAt !== null) {
-    await ctx.scheduler.runAt(wakeAt, internal.replies.delivery.wakeLane, { laneId: lane._id, run: lane.run });
+    await ctx.scheduler.runAt(wakeAt, internal.replies.delivery.wakeLane, {
+      laneId: lane._id,
+      run: lane.run,
+    });
   }
 }

@@ -96,6 +96,6 @@ async function appendParts(
       nextAttemptAt: now,
     });
   }
-  await ctx.db.patch(lane._id, { nextSeq: lane.nextSeq + contents.length });
+  await ctx.db.patch("outboxLanes", lane._id, { nextSeq: lane.nextSeq + contents.length });
   await kickLane(ctx, lane, now);
 }

@@ -50,7 +50,13 @@ async function sendPart(ctx: ActionCtx, job: SendJob): Promise<SendOutcome> {
     }
   }
   const { method, body } = buildSend(job, blob);
-  const result = await callTelegram({ apiUrl: job.apiUrl, token: job.token, method, body, timeoutMs: job.timeoutMs });
+  const result = await callTelegram({
+    apiUrl: job.apiUrl,
+    token: job.token,
+    method,
+    body,
+    timeoutMs: job.timeoutMs,
+  });
   return result.kind === "ok" ? { kind: "sent", telegramMessageId: messageIdOf(result.result) } : result;
 }
 

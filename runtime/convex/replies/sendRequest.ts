@@ -20,7 +20,7 @@ const PHOTO_TYPES = new Set(["image/jpeg", "image/png", "image/webp"]);
 export type SendRequest = { method: string; body: Record<string, unknown> | FormData };
 
 /** Where a part goes. A quoted message that is gone must not keep the answer from arriving. */
-function address(job: SendJob): Record<string, unknown> {
+function address(job: SendJob): Record<string, string | number | object> {
   const { chatId, threadId, replyToMessageId } = job.destination;
   return {
     chat_id: chatId,
@@ -35,7 +35,9 @@ function address(job: SendJob): Record<string, unknown> {
 export function buildSend(job: SendJob, blob: Blob | null): SendRequest {
   const { content } = job;
   if (content.kind === "text") {
-    const text = job.fallbacks.plainText ? { text: content.plain } : { text: content.html, parse_mode: "HTML" };
+    const text = job.fallbacks.plainText
+      ? { text: content.plain }
+      : { text: content.html, parse_mode: "HTML" };
     return {
       method: "sendMessage",
       body: { ...address(job), ...text, link_preview_options: { is_disabled: true } },
@@ -46,7 +48,7 @@ export function buildSend(job: SendJob, blob: Blob | null): SendRequest {
     !job.fallbacks.asDocument && PHOTO_TYPES.has(content.mimeType ?? "") && file.size <= PHOTO_BYTES_MAX;
   const form = new FormData();
   for (const [name, value] of Object.entries(address(job))) {
-    form.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
+    form.set(name, typeof value === "object" ? JSON.stringify(value) : `${value}`);
   }
   const typed = content.mimeType === undefined ? file : new Blob([file], { type: content.mimeType });
   form.set(asPhoto ? "photo" : "document", typed, content.fileName);

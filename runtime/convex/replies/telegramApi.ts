@@ -27,7 +27,10 @@ const answerSchema = z.object({
   error_code: z.number().optional(),
   description: z.string().optional(),
   parameters: z
-    .object({ retry_after: z.number().optional(), migrate_to_chat_id: z.union([z.number(), z.string()]).optional() })
+    .object({
+      retry_after: z.number().optional(),
+      migrate_to_chat_id: z.union([z.number(), z.string()]).optional(),
+    })
     .optional(),
 });
 
@@ -92,7 +95,8 @@ function parseJson(text: string | null): unknown {
 }
 
 /** Failures that happen before any byte of the request is on its way. Every other one may have been carried out. */
-const NEVER_LEFT = /ECONNREFUSED|connection refused|ENOTFOUND|EAI_AGAIN|dns error|name resolution|not resolve/i;
+const NEVER_LEFT =
+  /ECONNREFUSED|connection refused|ENOTFOUND|EAI_AGAIN|dns error|name resolution|not resolve/i;
 
 function interpretFailure(error: unknown, call: TelegramCall): TelegramResult {
   if (error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError")) {

@@ -1,6 +1,7 @@
 /** The provider calls themselves. Their results are data: nothing here touches the database. */
 import { ProviderError } from "../machines/providerError.ts";
 import type { MachineProvider, ObservedMachine } from "../machines/provider.ts";
+import { isOver, readMachineState } from "../policy/machineStates.ts";
 import type { Failure, Instruction, Outcome } from "./shapes.ts";
 
 type CreateInstruction = Extract<Instruction, { kind: "create" }>;
@@ -56,11 +57,14 @@ export async function createMachine(provider: MachineProvider, create: CreateIns
       if (error instanceof ProviderError && error.failure.kind === "name_taken") {
         return await adoptOrFail(provider, create, error.failure.machineId, last, regionsWithoutRoom);
       }
+      // Pinned to a region that refused the machine, the volume is of no use to the next one. After an unknown
+      // answer it may be in use: it stays, and a repeated create finds it by its name.
+      if (volumeId !== null && last.kind !== "unknown") {
+        await dropVolume(provider, volumeId);
+        volumeId = null;
+      }
       if (last.kind !== "no_capacity") break;
       regionsWithoutRoom.push(region);
-      // Pinned to a region that has no room, the volume is of no use to the next one.
-      if (volumeId !== null) await dropVolume(provider, volumeId);
-      volumeId = null;
     }
   }
   return { ok: false, failure: last, regionsWithoutRoom, ...(volumeId === null ? {} : { volumeId }) };
@@ -92,6 +96,19 @@ async function dropVolume(provider: MachineProvider, volumeId: string): Promise<
   }
 }
 
+/** A machine that is proven gone leaves its volume behind: that goes with it, before the row says so. */
+async function lookAt(provider: MachineProvider, machineId: string, volumeId: string | null): Promise<ObservedMachine> {
+  try {
+    const machine = await provider.get(machineId);
+    if (volumeId !== null && isOver(readMachineState(machine.state))) await provider.volumes.delete(volumeId);
+    return machine;
+  } catch (error) {
+    const gone = error instanceof ProviderError && error.failure.kind === "not_found";
+    if (gone && volumeId !== null) await provider.volumes.delete(volumeId);
+    throw error;
+  }
+}
+
 /** One call about a machine that exists. */
 export async function callMachine(provider: MachineProvider, instruction: MachineInstruction): Promise<Outcome> {
   const { op, machineId, timeoutMs } = instruction;
@@ -111,7 +128,7 @@ export async function callMachine(provider: MachineProvider, instruction: Machin
         await provider.destroy(machineId);
         return done(null);
       case "verify":
-        return done(await provider.get(machineId));
+        return done(await lookAt(provider, machineId, instruction.volumeId));
       case "create":
         throw new Error("a create carries its own instruction");
     }

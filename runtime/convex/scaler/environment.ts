@@ -21,3 +21,9 @@ export function workerTokenKey(): string | undefined {
 export function convexCloudUrl(): string {
   return process.env.CONVEX_CLOUD_URL ?? "";
 }
+
+/** Which of the variables that the stack sets are there; never their values. */
+export function environmentPresence(): Record<string, boolean> {
+  const wanted = ["FACTORY_OWNER", "WORKER_TOKEN_KEY", "SECRETS_KEY_RING", "TELEGRAM_WEBHOOK_SECRETS"];
+  return Object.fromEntries(wanted.map((name) => [name, (process.env[name] ?? "") !== ""]));
+}

@@ -16,7 +16,7 @@ import { readDemand } from "./demand.ts";
 import { noteProviderHealth } from "./outcome.ts";
 import { vFailure } from "./shapes.ts";
 import { ensureScalerState, holdsPass, readScalerState } from "./state.ts";
-import { ensureTickBy, takeTick, TICK_SPACING_MS } from "./timer.ts";
+import { cancelPending, ensureTickBy, takeTick, TICK_SPACING_MS } from "./timer.ts";
 
 /** A pass silent for this long is dead: longer than any single call with its retry, ms. */
 export const PASS_SILENCE_MS = 45_000;
@@ -39,7 +39,7 @@ export const tick = internalMutation({
       return null;
     }
     const generation = state.generation + 1;
-    if (state.watchdogId !== undefined) await ctx.scheduler.cancel(state.watchdogId);
+    if (state.watchdogId !== undefined) await cancelPending(ctx, state.watchdogId);
     const watchdogId = await ctx.scheduler.runAfter(PASS_SILENCE_MS, internal.scaler.loop.watchdog, { generation });
     await ctx.db.patch("scalerState", state._id, {
       generation,
@@ -112,7 +112,7 @@ export const end = internalMutation({
   handler: async (ctx, { generation, nextTickAt, refused }) => {
     const state = await readScalerState(ctx);
     if (!holdsPass(state, generation)) return null;
-    if (state.watchdogId !== undefined) await ctx.scheduler.cancel(state.watchdogId);
+    if (state.watchdogId !== undefined) await cancelPending(ctx, state.watchdogId);
     await ctx.db.patch("scalerState", state._id, {
       passStartedAt: undefined,
       passSignAt: undefined,

@@ -99,7 +99,7 @@ export const begin = internalMutation({
     await ctx.db.patch("workers", worker._id, { op: { kind, begunAt: now, generation } });
     if (kind === "create") return await createInstruction(ctx, worker);
     const { drain } = (await readRuntimeConfig(ctx)).config;
-    return { kind: "machine", op: kind, machineId: worker.machineId ?? "", timeoutMs: drain.killTimeoutMs };
+    return { kind: "machine", op: kind, machineId: worker.machineId ?? "", timeoutMs: drain.killTimeoutMs, volumeId: worker.volumeId ?? null };
   },
 });
 

@@ -51,7 +51,10 @@ async function settleWorkers(
     const machine = machines?.get(row.workerId) ?? null;
     const listed: MachineState | null =
       machines === null ? null : machine === null ? "missing" : readMachineState(machine.state);
-    const step = nextWorkerStep(workerFacts(row, listed), limits, now);
+    const next = nextWorkerStep(workerFacts(row, listed), limits, now);
+    // A row that has a volume closes by way of a look at its machine, which takes the volume along.
+    const viaVerify = next.do === "close" && row.volumeId !== undefined && row.machineId !== undefined;
+    const step = viaVerify ? { do: "verify" as const } : next;
     const applied = await applyStep(ctx, row, step, machine, active.config);
     if (applied.event !== null) events.push(applied.event);
     if (applied.op !== null) ops.push({ target: "worker", workerId: row.workerId, kind: applied.op });

@@ -50,7 +50,7 @@ export const vInstruction = v.union(
     regions: v.array(v.string()),
     volumeSizeGb: v.union(v.number(), v.null()),
   }),
-  v.object({ kind: v.literal("machine"), op: vOpKind, machineId: v.string(), timeoutMs: v.number() }),
+  v.object({ kind: v.literal("machine"), op: vOpKind, machineId: v.string(), timeoutMs: v.number(), volumeId: v.union(v.string(), v.null()) }),
 );
 export type Instruction = Infer<typeof vInstruction>;
 

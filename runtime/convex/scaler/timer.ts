@@ -1,11 +1,17 @@
 import { internal } from "../_generated/api.js";
-import type { Doc } from "../_generated/dataModel.js";
+import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 
 /** Least time between two ticks, ms: a burst of messages makes one pass, not one each. */
 export const TICK_SPACING_MS = 500;
 /** A tick this late was lost (scheduled jobs cancelled by hand, a restored backup): ask for it anew, ms. */
 const TICK_LOST_MS = 60_000;
+
+/** Takes back a scheduled job that has not begun; one that runs is left to end. */
+export async function cancelPending(ctx: MutationCtx, id: Id<"_scheduled_functions">): Promise<void> {
+  const job = await ctx.db.system.get("_scheduled_functions", id);
+  if (job?.state.kind === "pending") await ctx.scheduler.cancel(id);
+}
 
 /** The timer's row, or null before the first kick. */
 export async function readTimer(ctx: QueryCtx): Promise<Doc<"scalerTimer"> | null> {
@@ -23,7 +29,7 @@ export async function ensureTickBy(ctx: MutationCtx, at: number, reason: string)
   if (timer !== null && timer.nextTickAt !== null) {
     const lost = timer.nextTickAt < now - TICK_LOST_MS;
     if (!lost && timer.nextTickAt <= dueAt) return;
-    if (timer.scheduledId !== undefined) await ctx.scheduler.cancel(timer.scheduledId);
+    if (timer.scheduledId !== undefined) await cancelPending(ctx, timer.scheduledId);
   }
   const scheduledId = await ctx.scheduler.runAt(dueAt, internal.scaler.loop.tick, {});
   if (timer === null) {

@@ -91,8 +91,12 @@ export const scheduleTables = {
     enqueued: v.number(),
     failed: v.number(),
     createdAt: v.number(),
+    /** When the last page was finished: an old time of a running broadcast means that it was interrupted. */
+    steppedAt: v.number(),
     finishedAt: v.optional(v.number()),
-  }).index("by_company", ["companyId", "createdAt"]),
+  })
+    .index("by_company", ["companyId", "createdAt"])
+    .index("by_state", ["state", "steppedAt"]),
 
   /** Who a broadcast addressed and with what outcome. Written by schedules/broadcast.ts; never deleted. */
   broadcastTargets: defineTable({

@@ -36,7 +36,9 @@ export async function sha256Hex(text: string): Promise<string> {
 
 /** HMAC-SHA256 as base64url without padding. */
 export async function hmacBase64Url(key: Bytes, text: string): Promise<string> {
-  const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+  ]);
   return toBase64Url(new Uint8Array(await crypto.subtle.sign("HMAC", imported, utf8(text))));
 }
 

@@ -9,7 +9,12 @@ import { type RuntimeConfigInput, runtimeConfigSchema } from "../policy/runtimeC
 import schema from "../schema.ts";
 import { hmacBase64Url, utf8 } from "../secrets/digest.ts";
 
-export const modules = import.meta.glob(["../**/*.ts", "../_generated/*.js", "!../**/*.test.ts", "!../**/*.fixture.ts"]);
+export const modules = import.meta.glob([
+  "../**/*.ts",
+  "../_generated/*.js",
+  "!../**/*.test.ts",
+  "!../**/*.fixture.ts",
+]);
 
 export type World = TestConvex<typeof schema>;
 
@@ -24,7 +29,10 @@ export type ChannelOptions = { telegram?: RuntimeConfigInput["telegram"] };
 
 /** Sets the deployment's environment; call in beforeEach, with fake timers on. */
 export function setEnvironment(): void {
-  process.env["TELEGRAM_WEBHOOK_SECRETS"] = JSON.stringify({ current: MASTER_SECRET, previous: PREVIOUS_SECRET });
+  process.env["TELEGRAM_WEBHOOK_SECRETS"] = JSON.stringify({
+    current: MASTER_SECRET,
+    previous: PREVIOUS_SECRET,
+  });
   process.env["SECRETS_KEY_RING"] = JSON.stringify({ active: "k1", keys: { k1: btoa("0".repeat(32)) } });
   process.env["FACTORY_OWNER"] = "project/test";
   process.env["CONVEX_SITE_URL"] = "https://happy-otter-1.convex.site";
@@ -95,7 +103,10 @@ export type Delivery = {
 };
 
 /** Delivers an update as Telegram would. */
-export async function deliver(t: World, { body, path, secretRef = SHARED_REF, header }: Delivery): Promise<Response> {
+export async function deliver(
+  t: World,
+  { body, path, secretRef = SHARED_REF, header }: Delivery,
+): Promise<Response> {
   const value = header === undefined ? await headerOf(secretRef) : header;
   return await t.fetch(path ?? "/agent-factory/telegram/webhook", {
     method: "POST",
@@ -110,7 +121,10 @@ export async function deliver(t: World, { body, path, secretRef = SHARED_REF, he
 let lastUpdateId = 1_000;
 
 /** A text message of a private chat, unless said otherwise. */
-export function messageUpdate(text: string | undefined, message: Record<string, unknown> = {}): Record<string, unknown> {
+export function messageUpdate(
+  text: string | undefined,
+  message: Record<string, unknown> = {},
+): Record<string, unknown> {
   lastUpdateId += 1;
   return {
     update_id: lastUpdateId,
@@ -140,7 +154,7 @@ export function fakeTelegram(plan: (call: TelegramCallSeen, index: number) => An
     const body =
       init.body instanceof FormData
         ? Object.fromEntries(init.body.entries())
-        : (JSON.parse(String(init.body)) as Record<string, unknown>);
+        : (JSON.parse(init.body as string) as Record<string, unknown>);
     const call = { token, method, body };
     calls.push(call);
     const answer = plan(call, calls.length - 1) ?? {};
@@ -153,10 +167,27 @@ export function fakeTelegram(plan: (call: TelegramCallSeen, index: number) => An
     const json = answer.json ?? { ok: true, result: { message_id: calls.length } };
     return new Response(JSON.stringify(json), { status: answer.status ?? 200 });
   });
-  return { calls, texts: () => calls.filter(({ method }) => method === "sendMessage").map(({ body }) => String(body["text"])) };
+  return {
+    calls,
+    texts: () =>
+      calls.filter(({ method }) => method === "sendMessage").map(({ body }) => String(body["text"])),
+  };
 }
 
-/** Lets everything that is scheduled happen, time passing in steps. Gives up after a hundred of them. */
-export async function settle(t: World, stepMs = 10_000): Promise<void> {
-  await t.finishAllScheduledFunctions(() => vi.advanceTimersByTime(stepMs));
+/** Lets that much time pass, and whatever became due finish. */
+export async function pass(t: World, ms: number): Promise<void> {
+  vi.advanceTimersByTime(ms);
+  await t.finishInProgressScheduledFunctions();
+}
+
+const STEPS_MAX = 2_000;
+
+/** Lets everything that is scheduled happen, time passing in steps of `stepMs`. */
+export async function settle(t: World, stepMs = 1_000): Promise<void> {
+  for (let step = 0; step < STEPS_MAX; step += 1) {
+    await t.finishInProgressScheduledFunctions();
+    if (vi.getTimerCount() === 0) return;
+    await pass(t, stepMs);
+  }
+  throw new Error(`something is still scheduled after ${STEPS_MAX} steps of ${stepMs} ms`);
 }

@@ -16,7 +16,10 @@ export type World = TestConvex<typeof schema>;
 
 export const START = 1_800_000_000_000;
 export const OWNER = "agent-factory/test";
-export const KEY_RING = JSON.stringify({ active: "k1", keys: { k1: btoa("0123456789abcdef0123456789abcdef") } });
+export const KEY_RING = JSON.stringify({
+  active: "k1",
+  keys: { k1: btoa("0123456789abcdef0123456789abcdef") },
+});
 
 const modules = import.meta.glob(["../**/*.ts", "../**/*.js", "!../**/*.test.ts"]);
 
@@ -159,7 +162,12 @@ export async function mustClaim(t: World, worker: TestWorker): Promise<Claim> {
   return claimed;
 }
 
-export async function complete(t: World, worker: TestWorker, claimed: Claim, text = "answer"): Promise<boolean> {
+export async function complete(
+  t: World,
+  worker: TestWorker,
+  claimed: Claim,
+  text = "answer",
+): Promise<boolean> {
   return await t.mutation(api.worker.complete, {
     credential: worker.credential,
     messageId: claimed.messageId,
@@ -253,7 +261,9 @@ export async function expectConsistent(t: World): Promise<void> {
       const ownHeads = heads.filter((head) => head.conversation === conversation._id);
       if (running.length > 1) found.push(`${conversation.conversationId} has ${running.length} live leases`);
       if (conversation.queuedCount !== waiting.length) {
-        found.push(`${conversation.conversationId} counts ${conversation.queuedCount}, ${waiting.length} wait`);
+        found.push(
+          `${conversation.conversationId} counts ${conversation.queuedCount}, ${waiting.length} wait`,
+        );
       }
       const first = running[0] ?? waiting[0];
       if (ownHeads.length !== (first === undefined ? 0 : 1)) {

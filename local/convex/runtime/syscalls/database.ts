@@ -39,7 +39,7 @@ export const databaseSyscalls = {
   "1.0/replace": (context: CallContext, args: DocumentArgs): string => {
     const transaction = writableTransactionOf(context);
     const id = withTableCheck(transaction.engine.catalog, "replace", args);
-    const value = jsonToConvex(args.value!) as Fields;
+    const value = asFields(jsonToConvex(args.value ?? null), "replace");
     transaction.replace(id, (current) => checkSystemFields({ ...value }, current), "replace");
     return "null";
   },
@@ -58,7 +58,8 @@ export const databaseSyscalls = {
     transaction.readSet.add(index.id, { start: WHOLE_INDEX.from, end: WHOLE_INDEX.to });
     let count = table.count;
     for (const document of transaction.overlay.documents()) {
-      if (document.table === table) count += (document.json === null ? 0 : 1) - (document.before === null ? 0 : 1);
+      if (document.table === table)
+        count += (document.json === null ? 0 : 1) - (document.before === null ? 0 : 1);
     }
     return String(count);
   },
@@ -120,12 +121,18 @@ function checkedTableName(name: string): string {
   );
 }
 
-function ownFields(value: Value, operation: string): Fields {
+function asFields(value: Value, operation: string): Fields {
   if (value === null || typeof value !== "object" || Array.isArray(value) || value instanceof ArrayBuffer) {
     throw new FunctionError(`The document given to \`db.${operation}\` must be an object.`);
   }
-  for (const name of Object.keys(value)) if (name.startsWith("_")) refuseSystemField(name);
   return value as Fields;
+}
+
+/** The fields of a new document, which cannot have system fields yet. */
+function ownFields(value: Value, operation: string): Fields {
+  const fields = asFields(value, operation);
+  for (const name of Object.keys(fields)) if (name.startsWith("_")) refuseSystemField(name);
+  return fields;
 }
 
 function refuseSystemField(name: string): never {

@@ -30,7 +30,11 @@ function pathOf(address: Address): string {
 }
 
 /** Runs work on the scheduler in the caller's transaction, or in one of its own when an action calls. */
-function inTransaction<T>(deployment: Deployment, context: CallContext, work: (transaction: Transaction) => T): T {
+function inTransaction<T>(
+  deployment: Deployment,
+  context: CallContext,
+  work: (transaction: Transaction) => T,
+): T {
   if (context.kind === "query") throw new FunctionError("Queries cannot schedule or cancel functions.");
   if (context.transaction !== null) {
     context.transaction.refresh();
@@ -54,7 +58,9 @@ export function functionSyscalls(deployment: Deployment) {
   const schedule = (context: CallContext, args: ScheduleArgs): string => {
     const atMs = Math.max(0, args.ts * 1000);
     return JSON.stringify(
-      inTransaction(deployment, context, (transaction) => scheduler.schedule(transaction, pathOf(args), args.args, atMs)),
+      inTransaction(deployment, context, (transaction) =>
+        scheduler.schedule(transaction, pathOf(args), args.args, atMs),
+      ),
     );
   };
   const cancel = (context: CallContext, args: { id: string }): string => {
@@ -70,13 +76,14 @@ export function functionSyscalls(deployment: Deployment) {
     trusted: true,
   });
   /** Calls from actions leave the action's context: each has its own transaction and logs into the caller's. */
-  const fromAction = (run: "query" | "mutation" | "action") => async (context: CallContext, args: CallArgs) => {
-    if (context.transaction !== null) throw new FunctionError("Only actions can call functions this way.");
-    const outcome = await running.exit(() => executor[run](invocation(context, args)));
-    context.logs.push(...outcome.logs);
-    if (!outcome.result.ok) throw forUserCode(outcome.result.failure);
-    return outcome.result.value;
-  };
+  const fromAction =
+    (run: "query" | "mutation" | "action") => async (context: CallContext, args: CallArgs) => {
+      if (context.transaction !== null) throw new FunctionError("Only actions can call functions this way.");
+      const outcome = await running.exit(() => executor[run](invocation(context, args)));
+      context.logs.push(...outcome.logs);
+      if (!outcome.result.ok) throw forUserCode(outcome.result.failure);
+      return outcome.result.value;
+    };
 
   return {
     "1.0/actions/query": fromAction("query"),

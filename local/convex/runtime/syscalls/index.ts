@@ -56,6 +56,7 @@ export function convexGlobal(deployment: Deployment): ConvexGlobal {
 
 /** Bundled code takes any error with a `data` property for a ConvexError, so the engine's errors go without. */
 function forBundle(error: unknown): unknown {
-  if (error instanceof Error && "data" in error && error.name === "FunctionError") return new Error(error.message);
+  if (error instanceof Error && "data" in error && error.name === "FunctionError")
+    return new Error(error.message);
   return error;
 }

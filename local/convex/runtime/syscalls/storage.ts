@@ -33,7 +33,12 @@ export function storageSyscalls(deployment: Deployment) {
     transaction.commit();
     return result;
   };
-  const store = (context: CallContext, contents: Uint8Array, contentType: string | null, sha256?: string): string => {
+  const store = (
+    context: CallContext,
+    contents: Uint8Array,
+    contentType: string | null,
+    sha256?: string,
+  ): string => {
     checkDigest(contents, sha256);
     const written = files.write(contents);
     return write(context, (transaction) => {
@@ -70,14 +75,20 @@ export function storageSyscalls(deployment: Deployment) {
       write(context, (transaction) => files.delete(transaction, args.storageId));
       return "null";
     },
-    "1.0/storageStore": (context: CallContext, args: { blob: string; contentType: string; sha256?: string }): string => {
+    "1.0/storageStore": (
+      context: CallContext,
+      args: { blob: string; contentType: string; sha256?: string },
+    ): string => {
       const contentType = args.contentType === "" ? null : args.contentType;
       return JSON.stringify(store(context, Buffer.from(args.blob, "base64"), contentType, args.sha256));
     },
     "1.0/storageGet": async (context: CallContext, args: FileArgs): Promise<string> => {
       const loaded = await load(context, args.storageId);
       if (loaded === null) return "null";
-      return JSON.stringify({ blob: loaded.contents.toString("base64"), contentType: loaded.file.contentType });
+      return JSON.stringify({
+        blob: loaded.contents.toString("base64"),
+        contentType: loaded.file.contentType,
+      });
     },
   };
 

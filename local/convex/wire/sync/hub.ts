@@ -116,10 +116,12 @@ export class Hub {
     query.running = true;
     const { key, spec } = query;
     const journal = query.result?.journal ?? spec.journal;
-    this.#runtime.request("watch", { key, path: spec.path, args: spec.args, caller: spec.caller, journal }).then(
-      (result) => this.#finish(query, result),
-      (error: unknown) => this.#onLost(query, error),
-    );
+    this.#runtime
+      .request("watch", { key, path: spec.path, args: spec.args, caller: spec.caller, journal })
+      .then(
+        (result) => this.#finish(query, result),
+        (error: unknown) => this.#onLost(query, error),
+      );
   }
 
   #finish(query: SharedQuery, result: WatchedResult): void {

@@ -99,7 +99,8 @@ export class Session implements Subscriber {
   }
 
   #authenticate(message: Extract<ClientMessage, { type: "Authenticate" }>): void {
-    if (message.baseVersion !== this.#wanted.identity) return this.#fatal("Authenticate has the wrong base version.");
+    if (message.baseVersion !== this.#wanted.identity)
+      return this.#fatal("Authenticate has the wrong base version.");
     try {
       if (message.tokenType === "User") refuseToken();
       this.#caller =
@@ -110,7 +111,9 @@ export class Session implements Subscriber {
       if (!(error instanceof RequestError)) throw error;
       if (message.tokenType === "Admin") return this.#fatal(error.message);
       const { baseVersion } = message;
-      return this.#send(JSON.stringify({ type: "AuthError", error: error.message, baseVersion, authUpdateAttempted: true }));
+      return this.#send(
+        JSON.stringify({ type: "AuthError", error: error.message, baseVersion, authUpdateAttempted: true }),
+      );
     }
     this.#wanted.identity = message.baseVersion + 1;
     for (const subscription of this.#subscriptions.values()) {
@@ -123,13 +126,19 @@ export class Session implements Subscriber {
 
   #subscribe(add: AddQuery): SharedQuery {
     return this.#hub.subscribe(
-      { path: add.udfPath, args: JSON.stringify(add.args), caller: this.#caller, journal: add.journal ?? null },
+      {
+        path: add.udfPath,
+        args: JSON.stringify(add.args),
+        caller: this.#caller,
+        journal: add.journal ?? null,
+      },
       this,
     );
   }
 
   #modify(message: Extract<ClientMessage, { type: "ModifyQuerySet" }>): void {
-    if (message.baseVersion !== this.#wanted.querySet) return this.#fatal("ModifyQuerySet has the wrong base version.");
+    if (message.baseVersion !== this.#wanted.querySet)
+      return this.#fatal("ModifyQuerySet has the wrong base version.");
     for (const modification of message.modifications) {
       const known = this.#subscriptions.get(modification.queryId);
       if (known !== undefined) {
@@ -137,9 +146,15 @@ export class Session implements Subscriber {
         this.#subscriptions.delete(modification.queryId);
       }
       if (modification.type === "Remove") this.#removed.push(modification.queryId);
-      else this.#subscriptions.set(modification.queryId, { add: modification, query: this.#subscribe(modification), sent: -1 });
+      else
+        this.#subscriptions.set(modification.queryId, {
+          add: modification,
+          query: this.#subscribe(modification),
+          sent: -1,
+        });
     }
-    if (this.#subscriptions.size > MAX_QUERIES) return this.#fatal(`A client may subscribe to at most ${MAX_QUERIES} queries.`);
+    if (this.#subscriptions.size > MAX_QUERIES)
+      return this.#fatal(`A client may subscribe to at most ${MAX_QUERIES} queries.`);
     this.#wanted.querySet = message.newVersion;
     this.#hub.notify(this);
   }
@@ -192,7 +207,8 @@ export class Session implements Subscriber {
     if (this.#queuedMutations >= MAX_QUEUED_MUTATIONS) return this.#fatal("Too many mutations are waiting.");
     this.#queuedMutations += 1;
     this.#mutations = this.#mutations.then(async () => {
-      const once = this.#sessionId === null ? undefined : { session: this.#sessionId, request: message.requestId };
+      const once =
+        this.#sessionId === null ? undefined : { session: this.#sessionId, request: message.requestId };
       const reply = await this.#call("mutation", message, once);
       this.#queuedMutations -= 1;
       this.#respond("MutationResponse", message.requestId, reply);
@@ -233,7 +249,8 @@ export class Session implements Subscriber {
 
   #respond(type: "MutationResponse" | "ActionResponse", requestId: number, reply: CallReply): void {
     const head = `{"type":"${type}","requestId":${requestId},"success":${reply.ok},"logLines":${logsText(reply)}`;
-    if (!reply.ok) return this.#send(`${head},"result":${JSON.stringify(reply.message)}${dataText(reply.data)}}`);
+    if (!reply.ok)
+      return this.#send(`${head},"result":${JSON.stringify(reply.message)}${dataText(reply.data)}}`);
     const ts = type === "MutationResponse" ? `,"ts":"${encodeTs(BigInt(reply.ts))}"` : "";
     this.#send(`${head},"result":${reply.value}${ts}}`);
   }

@@ -108,7 +108,9 @@ function tokenize(text: string): Token[] {
       index += 2;
     } else if (char === "`") {
       const length = runLength(text, index, "`");
-      const end = backtickRunsWithoutPartner.has(length) ? -1 : closingBackticks(text, index + length, length);
+      const end = backtickRunsWithoutPartner.has(length)
+        ? -1
+        : closingBackticks(text, index + length, length);
       if (end === -1) {
         backtickRunsWithoutPartner.add(length);
         plain += text.slice(index, index + length);
@@ -147,7 +149,8 @@ function tokenize(text: string): Token[] {
         plain += text.slice(index, index + length);
       } else {
         flush();
-        for (const delimiter of kinds) tokens.push({ kind: "delimiter", delimiter, opens, closes, role: "literal" });
+        for (const delimiter of kinds)
+          tokens.push({ kind: "delimiter", delimiter, opens, closes, role: "literal" });
       }
       index += length;
     } else {
@@ -178,7 +181,9 @@ function closingBackticks(text: string, from: number, length: number): number {
 
 /** One space of padding belongs to the backticks, not to the code. */
 function codeText(code: string): string {
-  return code.length > 2 && code.startsWith(" ") && code.endsWith(" ") && code.trim() !== "" ? code.slice(1, -1) : code;
+  return code.length > 2 && code.startsWith(" ") && code.endsWith(" ") && code.trim() !== ""
+    ? code.slice(1, -1)
+    : code;
 }
 
 function linkToken(label: string, url: string): Token {
@@ -231,7 +236,8 @@ export function parseInline(text: string, block: Block, base: InlineStyle = {}):
 
 function styleNow(active: Record<Flag, number>, base: InlineStyle): InlineStyle {
   const style: InlineStyle = { ...base };
-  for (const flag of ["bold", "italic", "strike", "spoiler"] as const) if (active[flag] > 0) style[flag] = true;
+  for (const flag of ["bold", "italic", "strike", "spoiler"] as const)
+    if (active[flag] > 0) style[flag] = true;
   return style;
 }
 

@@ -44,7 +44,11 @@ export function parseMarkdown(markdown: string): Span[] {
     if (fence) {
       flushParagraph();
       const { body, next } = fencedBody(lines, index + 1, fence[1] as string);
-      const block: Block = { kind: "pre", id: newBlock(), language: fence[2] ? fence[2].toLowerCase() : null };
+      const block: Block = {
+        kind: "pre",
+        id: newBlock(),
+        language: fence[2] ? fence[2].toLowerCase() : null,
+      };
       appendSpan(spans, body, {}, block);
       appendSpan(spans, "\n", {}, plainBlock());
       index = next;
@@ -137,6 +141,11 @@ function layOutTable(rows: readonly string[][]): string {
     }
   }
   return rows
-    .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd())
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
     .join("\n");
 }

@@ -12,8 +12,8 @@ const CLUSTER_UNITS_MAX = 64;
 const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;
 const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff;
 
-/** Combining marks, variation selectors, zero-width joiner: they belong to the character before them. */
-const JOINS_BEFORE = /^[\p{M}\u200d\ufe0e\ufe0f\u{1f3fb}-\u{1f3ff}\u{e0020}-\u{e007f}]/u;
+/** Combining marks and variation selectors, skin tones, the joiner, flag tags: they belong to what is before them. */
+const JOINS_BEFORE = /^(?:\p{M}|\p{Emoji_Modifier}|\u200d|[\u{e0020}-\u{e007f}])/u;
 
 function cutsCluster(text: string, at: number): boolean {
   if (at <= 0 || at >= text.length) return false;
@@ -27,7 +27,9 @@ function alignedCut(text: string, at: number): number {
   let cut = at;
   while (cut > 0 && at - cut < CLUSTER_UNITS_MAX && cutsCluster(text, cut)) cut -= 1;
   if (cut > 0 && !cutsCluster(text, cut)) return cut;
-  return at > 1 && isHighSurrogate(text.charCodeAt(at - 1)) && isLowSurrogate(text.charCodeAt(at)) ? at - 1 : at;
+  return at > 1 && isHighSurrogate(text.charCodeAt(at - 1)) && isLowSurrogate(text.charCodeAt(at))
+    ? at - 1
+    : at;
 }
 
 /** Largest prefix (in units of the source) whose escaped form fits `room`. */
@@ -60,7 +62,9 @@ type Position = { span: number; offset: number };
 
 /** The best place to cut spans that together overflow: searched backwards over the part's own text. */
 function bestCut(spans: readonly Span[], hard: Position): Position {
-  const text = spans.map((span, index) => (index === hard.span ? span.text.slice(0, hard.offset) : span.text));
+  const text = spans.map((span, index) =>
+    index === hard.span ? span.text.slice(0, hard.offset) : span.text,
+  );
   const joined = text.slice(0, hard.span + 1).join("");
   const min = Math.floor(joined.length * EARLIEST_CUT_SHARE);
   let cut = boundaryWithin(joined, min, joined.length);
@@ -117,7 +121,9 @@ export function splitSpans(
   const parts: Span[][] = [];
   // A span whose tags alone fill a message (a monstrous link) keeps its words and loses its style.
   let rest: Span[] = spans.map((span) =>
-    tagUnits(span) > unitsMax / 2 ? { text: span.text, style: {}, block: { kind: "paragraph", id: span.block.id } } : span,
+    tagUnits(span) > unitsMax / 2
+      ? { text: span.text, style: {}, block: { kind: "paragraph", id: span.block.id } }
+      : span,
   );
   while (rest.length > 0) {
     if (parts.length === partsMax) return { parts, truncated: trimPart(rest).length > 0 };

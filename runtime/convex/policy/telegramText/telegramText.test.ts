@@ -5,7 +5,10 @@ import { PART_UNITS_MAX, PARTS_MAX, textParts } from "./parts.ts";
 import { renderHtml, renderPlain } from "./spans.ts";
 import { splitSpans } from "./split.ts";
 
-const html = (markdown: string): string => textParts(markdown).map((part) => part.html).join("");
+const html = (markdown: string): string =>
+  textParts(markdown)
+    .map((part) => part.html)
+    .join("");
 
 describe("Markdown becomes Telegram HTML", () => {
   test.each([
@@ -78,8 +81,38 @@ const nasty = fc
   .array(
     fc.oneof(
       fc.constantFrom(
-        "**", "*", "_", "__", "~~", "||", "`", "```", "\n", "\n\n", "> ", "- ", "# ", "[", "](", ")", "<", ">", "&", "&amp;",
-        "\\", "|", "|---|", "https://x.example/", "👨‍👩‍👧‍👦", "é", "e\u0301", "\u{1f1ee}\u{1f1f9}", "\ud800", "\u0000", "</b>", " ",
+        "**",
+        "*",
+        "_",
+        "__",
+        "~~",
+        "||",
+        "`",
+        "```",
+        "\n",
+        "\n\n",
+        "> ",
+        "- ",
+        "# ",
+        "[",
+        "](",
+        ")",
+        "<",
+        ">",
+        "&",
+        "&amp;",
+        "\\",
+        "|",
+        "|---|",
+        "https://x.example/",
+        "👨‍👩‍👧‍👦",
+        "é",
+        "e\u0301",
+        "\u{1f1ee}\u{1f1f9}",
+        "\ud800",
+        "\u0000",
+        "</b>",
+        " ",
       ),
       fc.string({ unit: "grapheme", maxLength: 40 }),
       fc.string({ unit: "binary", maxLength: 20 }),
@@ -100,7 +133,9 @@ function assertWellFormed(text: string): void {
       if (slash === "/") expect(open.pop()).toBe(tag);
       else open.push(tag);
     } else if (whole === "<" || whole === ">" || whole === "&") {
-      throw new Error(`bare ${whole} in ${text.slice(Math.max(0, (match.index ?? 0) - 20), (match.index ?? 0) + 20)}`);
+      throw new Error(
+        `bare ${whole} in ${text.slice(Math.max(0, (match.index ?? 0) - 20), (match.index ?? 0) + 20)}`,
+      );
     }
   }
   expect(open).toEqual([]);

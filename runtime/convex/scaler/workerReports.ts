@@ -1,11 +1,11 @@
-/** What a worker tells about itself: that it is ready, and that it leaves. */
+/** What a worker tells about itself: that it is ready, and that it leaves (worker.ready, worker.stopped). */
 import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import { hasRoom } from "../policy/wake.ts";
-import { kickScaler, noteWorkerIdle } from "../scaler/kick.ts";
+import { kickScaler, noteWorkerIdle } from "./kick.ts";
 import type { ReadyReport } from "../validators.ts";
-import { signalServe } from "./signals.ts";
+import { signalServe } from "../machines/signals.ts";
 
 /**
  * The worker's gateway runs and its probe turn was answered: it may claim from now on.

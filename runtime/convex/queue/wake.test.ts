@@ -1,0 +1,235 @@
+import { describe, expect, test } from "vitest";
+import { api, internal } from "../_generated/api.js";
+import type { Id } from "../_generated/dataModel.js";
+import {
+  addWorker,
+  advance,
+  claim,
+  complete,
+  createWorld,
+  enqueue,
+  fakeDeployment,
+  messageOf,
+  mustClaim,
+  release,
+  START,
+  wakesOf,
+  type World,
+} from "../testing/factory.setup.ts";
+
+fakeDeployment();
+
+async function wakes(t: World, ...workerIds: string[]): Promise<number[]> {
+  return await Promise.all(workerIds.map((id) => wakesOf(t, id)));
+}
+
+async function checkWake(t: World, messageId: Id<"messageQueue">, tried: string[]): Promise<void> {
+  const { conversation } = await messageOf(t, messageId);
+  await t.mutation(internal.queue.wake.checkWake, { conversation, message: messageId, tried });
+}
+
+describe("enqueue wakes at most one worker", () => {
+  test("the holder of the conversation, though others are free", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1");
+    await enqueue(t, "c1");
+    await complete(t, worker, await mustClaim(t, worker));
+    await addWorker(t, "w2", { lastHeartbeatAt: START + 1 });
+    const before = await wakes(t, "w1", "w2");
+    await enqueue(t, "c1");
+    expect(await wakes(t, "w1", "w2")).toEqual([(before[0] ?? 0) + 1, before[1]]);
+  });
+
+  test("else the least loaded of those with a free slot", async () => {
+    const t = await createWorld();
+    await addWorker(t, "w1", { load: 3 });
+    await addWorker(t, "w2", { load: 1 });
+    await addWorker(t, "w3", { load: 2 });
+    await enqueue(t, "c1");
+    expect(await wakes(t, "w1", "w2", "w3")).toEqual([0, 1, 0]);
+  });
+
+  test("another one when the holder is full, draining or silent", async () => {
+    for (const holder of [
+      { load: 4, hasFreeSlot: false },
+      { state: "draining" as const, hasFreeSlot: false },
+      { lastHeartbeatAt: START - 75_001 },
+    ]) {
+      const t = await createWorld();
+      await addWorker(t, "w1", holder);
+      await addWorker(t, "w2");
+      await enqueue(t, "c1");
+      await t.run(async (ctx) => {
+        const row = await ctx.db.query("conversations").unique();
+        if (row !== null) await ctx.db.patch("conversations", row._id, { lastWorkerId: "w1" });
+      });
+      const before = await wakes(t, "w1", "w2");
+      const messageId = await t.run(async (ctx) => (await ctx.db.query("messageQueue").first())?._id);
+      if (messageId === undefined) throw new Error("no message");
+      await checkWake(t, messageId, []);
+      expect(await wakes(t, "w1", "w2")).toEqual([before[0], (before[1] ?? 0) + 1]);
+    }
+  });
+
+  test("the one that lives, behind 500 dead rows that claim to have a free slot", async () => {
+    const t = await createWorld();
+    await t.run(async (ctx) => {
+      for (let i = 0; i < 500; i += 1) {
+        await ctx.db.insert("workers", {
+          workerId: `dead${i}`,
+          state: "active",
+          image: "x",
+          configRevision: 1,
+          load: 0,
+          slots: 4,
+          hasFreeSlot: true,
+          canary: false,
+          createdAt: START,
+          readyAt: START,
+          lastHeartbeatAt: START - 100_000,
+          turnsDone: 0,
+          turnsFailed: 0,
+        });
+      }
+    });
+    await addWorker(t, "alive");
+    await enqueue(t, "c1");
+    expect(await wakes(t, "alive")).toEqual([1]);
+  });
+
+  test("nobody for a message behind another one of its conversation: who serves that one goes on", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1");
+    await enqueue(t, "c1");
+    await mustClaim(t, worker);
+    const before = await wakes(t, "w1");
+    await enqueue(t, "c1");
+    await enqueue(t, "c1");
+    expect(await wakes(t, "w1")).toEqual(before);
+  });
+});
+
+describe("a wake-up that leads to nothing", () => {
+  test("wakes another one and the scaler after the grace", async () => {
+    const t = await createWorld();
+    await addWorker(t, "w1");
+    await addWorker(t, "w2", { load: 1 });
+    const messageId = await enqueue(t, "c1");
+    expect(await wakes(t, "w1", "w2")).toEqual([1, 0]);
+    advance(2_000);
+    await checkWake(t, messageId, ["w1"]);
+    expect(await wakes(t, "w1", "w2")).toEqual([1, 1]);
+    const timer = await t.run(async (ctx) => await ctx.db.query("scalerTimer").first());
+    expect(timer?.nextTickAt).not.toBeNull();
+  });
+
+  test("is forgotten once the message is claimed", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1");
+    await addWorker(t, "w2");
+    const messageId = await enqueue(t, "c1");
+    await mustClaim(t, worker);
+    const before = await wakes(t, "w1", "w2");
+    await checkWake(t, messageId, ["w1"]);
+    expect(await wakes(t, "w1", "w2")).toEqual(before);
+  });
+
+  test("ends after a bounded number of tries; the sweep finds what is left", async () => {
+    const t = await createWorld();
+    for (let i = 1; i <= 7; i += 1) await addWorker(t, `w${i}`);
+    const messageId = await enqueue(t, "c1");
+    const total = async () =>
+      (await wakes(t, "w1", "w2", "w3", "w4", "w5", "w6", "w7")).reduce((a, b) => a + b);
+    const before = await total();
+    await checkWake(t, messageId, ["w1", "w2", "w3", "w4", "w5"]);
+    expect(await total()).toBe(before);
+    advance(4_000);
+    expect(await t.mutation(internal.queue.sweep.sweepQueue, {})).toMatchObject({ woken: 1 });
+    expect(await total()).toBe(before + 1);
+  });
+});
+
+test("a released message wakes somebody else than the worker that drains", async () => {
+  const t = await createWorld();
+  const leaving = await addWorker(t, "w1");
+  await enqueue(t, "c1");
+  const claimed = await mustClaim(t, leaving);
+  await addWorker(t, "w2");
+  await t.run(async (ctx) => {
+    const row = await ctx.db
+      .query("workers")
+      .withIndex("by_worker_id", (q) => q.eq("workerId", "w1"))
+      .unique();
+    if (row !== null) await ctx.db.patch("workers", row._id, { state: "draining", hasFreeSlot: false });
+  });
+  await release(t, leaving, claimed);
+  expect(await wakes(t, "w2")).toEqual([1]);
+});
+
+test("an idle sweep writes and schedules nothing", async () => {
+  const t = await createWorld();
+  await addWorker(t, "w1");
+  const scheduled = async () =>
+    await t.run(async (ctx) => (await ctx.db.system.query("_scheduled_functions").collect()).length);
+  const before = await scheduled();
+  expect(await t.mutation(internal.queue.sweep.sweepQueue, {})).toEqual({
+    promoted: 0,
+    woken: 0,
+    leasesExpired: false,
+  });
+  expect(await scheduled()).toBe(before);
+});
+
+describe("the inbox", () => {
+  test("shows wake-ups, drains and cancelled turns", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1");
+    const inbox = async () => await t.query(api.worker.inbox, { credential: worker.credential });
+    expect(await inbox()).toEqual({
+      wake: 0,
+      draining: false,
+      drainRemainingMs: null,
+      cancelled: [],
+      jobsPerWorker: 4,
+      idleHeartbeatIntervalMs: 30_000,
+    });
+    const messageId = await enqueue(t, "c1");
+    expect((await inbox()).wake).toBe(1);
+    await mustClaim(t, worker);
+    await t.mutation(internal.factory.cancelMessage, { messageId });
+    expect((await inbox()).cancelled).toEqual([messageId]);
+    await t.run(async (ctx) => {
+      const row = await ctx.db.query("workerSignals").unique();
+      if (row !== null) {
+        await ctx.db.patch("workerSignals", row._id, { draining: true, drainDeadlineAt: START + 60_000 });
+      }
+    });
+    expect(await inbox()).toMatchObject({ draining: true, drainRemainingMs: 60_000 });
+  });
+
+  test("reads nothing that a heartbeat writes", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1");
+    // Without its row in `workers`, the subscription still answers: it never looked there.
+    await t.run(async (ctx) => {
+      const row = await ctx.db.query("workers").unique();
+      if (row !== null) await ctx.db.delete("workers", row._id);
+    });
+    expect(await t.query(api.worker.inbox, { credential: worker.credential })).toMatchObject({ wake: 0 });
+    expect(await claim(t, worker).catch((error: Error) => error.message)).toContain("Unknown worker");
+  });
+});
+
+describe("controlState", () => {
+  test.each([
+    ["active", {}, { shouldStop: false, reason: "none" }],
+    ["draining", { state: "draining" as const }, { shouldStop: true, reason: "draining" }],
+    ["stopping", { state: "stopping" as const }, { shouldStop: true, reason: "stopped" }],
+    ["idle past its time", { scheduledShutdownAt: START }, { shouldStop: true, reason: "overdue" }],
+    ["busy past its time", { scheduledShutdownAt: START, load: 1 }, { shouldStop: false, reason: "none" }],
+  ])("of a worker that is %s", async (_, changes, expected) => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1", changes);
+    expect(await t.query(api.worker.controlState, { credential: worker.credential })).toMatchObject(expected);
+  });
+});

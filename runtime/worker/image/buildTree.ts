@@ -1,0 +1,92 @@
+/**
+ * Writes a runnable worker tree: the same one that the image holds.
+ *
+ *   node runtime/worker/image/buildTree.ts --out DIR [--openclaw link|copy]
+ *
+ * `link` (the default) names the installed openclaw package by its absolute path, for machines that are processes
+ * of this computer; `copy` puts a pruned copy into the tree, for an image.
+ */
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { bundlePlugin, bundleWorker, workerDir } from "./bundle.ts";
+import { hashContext, repositoryDir } from "./context.ts";
+import { copyOpenclaw } from "./openclawTree.ts";
+import { hashSkills } from "./skills.ts";
+
+export { hashContext } from "./context.ts";
+
+export interface BuildOptions {
+  outDir: string;
+  openclaw: "link" | "copy";
+}
+
+/** Contents of `image.json`. */
+export interface ImageRecord {
+  contextHash: string;
+  sourceRevision: string | null;
+  /** Folder of the openclaw package: absolute, or relative to the tree. */
+  openclawDir: string;
+}
+
+/** Builds the tree into `outDir`, which is emptied first. */
+export async function buildTree({ outDir, openclaw }: BuildOptions): Promise<ImageRecord> {
+  const skills = await hashSkills(join(workerDir, "skills"));
+  await rm(outDir, { recursive: true, force: true });
+  await mkdir(outDir, { recursive: true });
+  await bundleWorker(join(outDir, "main.js"));
+  await bundlePlugin(join(outDir, "plugin"));
+  for (const name of Object.keys(skills)) {
+    await cp(join(workerDir, "skills", name), join(outDir, "skills", name), { recursive: true });
+  }
+  await mkdir(join(outDir, "skills"), { recursive: true });
+  if (openclaw === "copy") await copyOpenclaw(outDir);
+  const record: ImageRecord = {
+    contextHash: hashContext(),
+    sourceRevision: sourceRevision(),
+    openclawDir: openclaw === "copy" ? "node_modules/openclaw" : join(repositoryDir, "node_modules/openclaw"),
+  };
+  await writeJson(join(outDir, "skills.json"), skills);
+  await writeJson(join(outDir, "image.json"), record);
+  await writeJson(join(outDir, "package.json"), { name: "agent-factory-worker", private: true, type: "module" });
+  return record;
+}
+
+/** The commit that the sources come from: given by CI, else asked of git, else unknown. */
+function sourceRevision(): string | null {
+  const given = process.env["SOURCE_REVISION"];
+  if (given) return given;
+  try {
+    return execFileSync("git", ["rev-parse", "HEAD"], { cwd: repositoryDir, stdio: ["ignore", "pipe", "ignore"] })
+      .toString()
+      .trim();
+  } catch {
+    return null; // Built from an archive without history.
+  }
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { values } = parseArgs({
+    options: {
+      out: { type: "string" },
+      openclaw: { type: "string", default: "link" },
+      /** Prints the hash of what decides the tree, and builds nothing: the stack's trigger. */
+      "print-hash": { type: "boolean", default: false },
+    },
+  });
+  if (values["print-hash"]) {
+    console.log(hashContext());
+  } else if (values.out === undefined || (values.openclaw !== "link" && values.openclaw !== "copy")) {
+    console.error("Usage: node runtime/worker/image/buildTree.ts --out DIR [--openclaw link|copy] | --print-hash");
+    process.exitCode = 2;
+  } else {
+    const record = await buildTree({ outDir: resolve(values.out), openclaw: values.openclaw });
+    console.log(JSON.stringify(record));
+  }
+}

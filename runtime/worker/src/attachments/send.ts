@@ -1,0 +1,78 @@
+/** Files that the agent put into `outbox/`: uploaded before `complete` names them, then kept in `sent/`. */
+import { mkdir, readdir, rename } from "node:fs/promises";
+import { extname, join } from "node:path";
+import type { Answer, LeaseRef } from "../../../convex/validators.ts";
+import type { WorkerBackend } from "../backend/backend.ts";
+import { readRegularFile } from "../snapshot/folder.ts";
+import { uploadBlob } from "../snapshot/upload.ts";
+import { safeFileName } from "./names.ts";
+
+const OUTBOX = "outbox";
+const SENT = "sent";
+/** Files of one answer; the rest stays in the outbox for the next one. */
+const FILES_MAX = 10;
+
+export interface OutgoingFile {
+  fileName: string;
+  mimeType: string;
+  content: Buffer;
+}
+
+const mimeTypes: Record<string, string> = {
+  ".csv": "text/csv",
+  ".gif": "image/gif",
+  ".html": "text/html",
+  ".jpeg": "image/jpeg",
+  ".jpg": "image/jpeg",
+  ".json": "application/json",
+  ".md": "text/markdown",
+  ".mp3": "audio/mpeg",
+  ".mp4": "video/mp4",
+  ".ogg": "audio/ogg",
+  ".pdf": "application/pdf",
+  ".png": "image/png",
+  ".svg": "image/svg+xml",
+  ".txt": "text/plain",
+  ".webp": "image/webp",
+  ".zip": "application/zip",
+};
+
+/**
+ * Takes the files out of the outbox. They move to `sent/` before the snapshot is made, so that a restored
+ * conversation does not send them again; a turn that fails is restored from the state before it.
+ */
+export async function takeOutbox(folder: string): Promise<OutgoingFile[]> {
+  const outbox = join(folder, OUTBOX);
+  const entries = await readdir(outbox, { withFileTypes: true }).catch(() => []);
+  const files: OutgoingFile[] = [];
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    if (!entry.isFile() || files.length === FILES_MAX) continue;
+    const content = await readRegularFile(join(outbox, entry.name));
+    if (content === null || content.length === 0) continue;
+    await mkdir(join(folder, SENT), { recursive: true, mode: 0o700 });
+    await rename(join(outbox, entry.name), join(folder, SENT, entry.name));
+    const fileName = safeFileName(entry.name, "file");
+    files.push({ fileName, mimeType: mimeTypes[extname(fileName).toLowerCase()] ?? "application/octet-stream", content });
+  }
+  return files;
+}
+
+/** Uploads the files. @returns null when the lease is lost. */
+export async function uploadFiles(
+  backend: WorkerBackend,
+  lease: LeaseRef,
+  files: readonly OutgoingFile[],
+  signal: AbortSignal,
+): Promise<Answer["files"] | null> {
+  if (files.length === 0) return [];
+  const urls = await backend.prepareAnswerFiles(lease, files.length);
+  if (urls.length < files.length) return null;
+  const uploaded: NonNullable<Answer["files"]> = [];
+  for (const [index, { fileName, mimeType, content }] of files.entries()) {
+    const url = urls[index];
+    if (url === undefined) return null;
+    const storageId = await uploadBlob(url, content, signal, mimeType);
+    uploaded.push({ storageId: storageId as NonNullable<Answer["files"]>[number]["storageId"], fileName, mimeType });
+  }
+  return uploaded;
+}

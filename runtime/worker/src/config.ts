@@ -1,0 +1,98 @@
+/**
+ * The worker's environment, parsed once. Every problem is reported at once, one FATAL line each, and no line
+ * ever carries a value: what is wrong may be a secret in the wrong place.
+ */
+import * as z from "zod";
+import { type ModelPlan, planModels } from "./agent/models.ts";
+
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, "must be a whole number")
+    .transform(Number)
+    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+
+const text = z.string().trim().min(1, "must not be blank");
+
+const environmentSchema = z.object({
+  /** Cloud URL of the deployment (`.convex.cloud`): the WebSocket side, not the `.convex.site` one. */
+  CONVEX_URL: z
+    .url("must be a URL")
+    .refine((url) => !/\.convex\.site\/?$/.test(url), "must be the deployment's .convex.cloud URL, not .convex.site"),
+  WORKER_ID: text,
+  WORKER_TOKEN: text,
+  /** Conversations served at once. */
+  WORKER_JOBS: integer(1, 64).default(4),
+  /** How long a draining worker may finish its turns before it releases them, ms. */
+  WORKER_DRAIN_TIMEOUT_MS: integer(1_000, 290_000).default(60_000),
+  /** Image by digest that this worker runs; reported with `ready`. */
+  WORKER_IMAGE: text.optional(),
+  /** Wipe `/data` when the owner of the work changes. */
+  WORKER_DEDICATION: z.enum(["none", "agent", "conversation"], "must be none, agent or conversation").default("none"),
+  /** Prometheus text on this loopback port; off when absent. */
+  WORKER_METRICS_PORT: integer(0, 65_535).optional(),
+  WORKER_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error"], "must be a pino level").default("info"),
+  /** Everything that this worker writes; wiped at every start. */
+  DATA_DIR: z.string().startsWith("/", "must be an absolute path").default("/data"),
+  /** Folder of the installed `openclaw` package. */
+  OPENCLAW_DIR: z.string().startsWith("/", "must be an absolute path"),
+  /** Where OpenClaw's compiled code is cached; code only, so it outlives restarts. */
+  NODE_COMPILE_CACHE: text.optional(),
+});
+
+/** Everything that a worker is told from outside. */
+export interface WorkerConfig {
+  convexUrl: string;
+  workerId: string;
+  token: string;
+  jobsMax: number;
+  drainTimeoutMs: number;
+  image: string | null;
+  dedication: "none" | "agent" | "conversation";
+  metricsPort: number | null;
+  logLevel: "trace" | "debug" | "info" | "warn" | "error";
+  dataDir: string;
+  openclawDir: string;
+  compileCacheDir: string | null;
+  models: ModelPlan;
+}
+
+export type WorkerConfigResult = { ok: true; config: WorkerConfig } | { ok: false; problems: string[] };
+
+/**
+ * Parses the environment of a machine.
+ *
+ * @returns all problems at once, each naming its variable and never its value.
+ */
+export function parseWorkerConfig(env: Readonly<Record<string, string | undefined>>): WorkerConfigResult {
+  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
+  const parsed = environmentSchema.safeParse(present);
+  const models = planModels(present);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => {
+        const name = issue.path.join(".");
+        return `${name} ${name in present ? issue.message : "is missing"}`;
+      });
+  if (!models.ok) problems.push(...models.problems);
+  if (!parsed.success || !models.ok) return { ok: false, problems };
+  const { data } = parsed;
+  return {
+    ok: true,
+    config: {
+      convexUrl: data.CONVEX_URL,
+      workerId: data.WORKER_ID,
+      token: data.WORKER_TOKEN,
+      jobsMax: data.WORKER_JOBS,
+      drainTimeoutMs: data.WORKER_DRAIN_TIMEOUT_MS,
+      image: data.WORKER_IMAGE ?? null,
+      dedication: data.WORKER_DEDICATION,
+      metricsPort: data.WORKER_METRICS_PORT ?? null,
+      logLevel: data.WORKER_LOG_LEVEL,
+      dataDir: data.DATA_DIR,
+      openclawDir: data.OPENCLAW_DIR,
+      compileCacheDir: data.NODE_COMPILE_CACHE ?? null,
+      models: models.plan,
+    },
+  };
+}

@@ -1,0 +1,336 @@
+/**
+ * A backend for tests: the worker's contract in memory, with real HTTP for blobs. One process, one deployment; it
+ * fences as the real one does.
+ */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type {
+  Claim,
+  Destination,
+  HydrationBundle,
+  Inbox,
+  LeaseRef,
+  Profile,
+  ReadyReport,
+  SnapshotFile,
+} from "../../convex/validators.ts";
+import type { CompletedTurn, UploadedBlob, WorkerBackend } from "../src/backend/backend.ts";
+
+type MessageId = Claim["messageId"];
+interface FakeMessage {
+  id: MessageId;
+  conversationId: string;
+  text: string;
+  status: "queued" | "processing" | "done" | "dead_letter";
+  attempts: number;
+  leaseId: string | null;
+  notBefore: number;
+  answer: CompletedTurn["answer"] | undefined;
+  errors: string[];
+}
+interface FakeSnapshot {
+  id: string;
+  version: number;
+  files: SnapshotFile[];
+  ready: boolean;
+}
+interface Blob {
+  storageId: string;
+  encoding: "zstd" | "identity";
+}
+
+export interface FakeDeployment {
+  backend(): WorkerBackend;
+  enqueue(conversationId: string, text: string): MessageId;
+  message(id: MessageId): FakeMessage;
+  /** Resolves when the message is done or dead. */
+  finished(id: MessageId): Promise<FakeMessage>;
+  profile: Profile;
+  destination: Destination | null;
+  inbox: Inbox;
+  setInbox(change: Partial<Inbox>): void;
+  /** Takes the lease away, as the backend does with one that expired. */
+  steal(id: MessageId): void;
+  calls: string[];
+  readyReports: ReadyReport[];
+  stoppedReasons: string[];
+  snapshotsOf(conversationId: string): FakeSnapshot[];
+  blob(storageId: string): Buffer | undefined;
+  replaceBlob(storageId: string, body: Buffer): void;
+  uploadedBytes: number;
+  turnTimeoutMs: number;
+  heartbeatIntervalMs: number;
+  bundleOverrides: Partial<HydrationBundle>;
+  close(): Promise<void>;
+}
+
+export async function startFakeDeployment(): Promise<FakeDeployment> {
+  const messages = new Map<MessageId, FakeMessage>();
+  const snapshots = new Map<string, FakeSnapshot[]>();
+  const history = new Map<string, HydrationBundle["history"]>();
+  const blobs = new Map<string, Map<string, Blob>>();
+  const storage = new Map<string, Buffer>();
+  const claimKeys = new Map<string, Claim>();
+  const listeners = new Set<(inbox: Inbox) => void>();
+  const waiters = new Set<() => void>();
+  let counter = 0;
+
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      if (request.method === "POST") {
+        const storageId = `blob${++counter}`;
+        const body = Buffer.concat(chunks);
+        storage.set(storageId, body);
+        deployment.uploadedBytes += body.length;
+        response.end(JSON.stringify({ storageId }));
+      } else {
+        const body = storage.get(request.url?.slice(1) ?? "");
+        response.statusCode = body === undefined ? 404 : 200;
+        response.end(body);
+      }
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  const held = (lease: LeaseRef): FakeMessage | null => {
+    const message = messages.get(lease.messageId);
+    return message !== undefined && message.leaseId === lease.leaseId ? message : null;
+  };
+  const notify = (): void => {
+    deployment.inbox = { ...deployment.inbox, wake: deployment.inbox.wake + 1 };
+    for (const listener of listeners) listener(deployment.inbox);
+  };
+  const settle = (): void => {
+    for (const waiter of waiters) waiter();
+  };
+  const snapshotsOf = (conversationId: string): FakeSnapshot[] => {
+    const list = snapshots.get(conversationId) ?? [];
+    snapshots.set(conversationId, list);
+    return list;
+  };
+  const blobsOf = (conversationId: string): Map<string, Blob> => {
+    const map = blobs.get(conversationId) ?? new Map<string, Blob>();
+    blobs.set(conversationId, map);
+    return map;
+  };
+
+  const backend = (): WorkerBackend => {
+    let listener: ((inbox: Inbox) => void) | null = null;
+    const log = <T>(name: string, work: () => T): Promise<T> => {
+      deployment.calls.push(name);
+      return Promise.resolve().then(work);
+    };
+    return {
+      claim: (claimKey) =>
+        log("claim", () => {
+          const repeated = claimKeys.get(claimKey);
+          if (repeated !== undefined) return repeated;
+          const busy = new Set([...messages.values()].filter((m) => m.status === "processing").map((m) => m.conversationId));
+          const next = [...messages.values()].find(
+            (m) => m.status === "queued" && !busy.has(m.conversationId) && m.notBefore <= Date.now(),
+          );
+          if (next === undefined) return null;
+          next.status = "processing";
+          next.attempts += 1;
+          next.leaseId = `lease${++counter}`;
+          const claim: Claim = {
+            messageId: next.id,
+            conversationId: next.conversationId,
+            agentKey: deployment.profile.agentKey,
+            leaseId: next.leaseId,
+            leaseExpiresAt: Date.now() + 45_000,
+            leaseMs: 45_000,
+            heartbeatIntervalMs: deployment.heartbeatIntervalMs,
+            turnTimeoutMs: deployment.turnTimeoutMs,
+            attempt: next.attempts,
+            maxAttempts: 5,
+            payload: { provider: "telegram", providerUserId: "1", messageText: next.text },
+          };
+          claimKeys.set(claimKey, claim);
+          return claim;
+        }),
+      getHydrationBundle: (lease, holds) =>
+        log("getHydrationBundle", () => {
+          const message = held(lease);
+          if (message === null) return null;
+          const latest = snapshotsOf(message.conversationId).findLast((snapshot) => snapshot.ready);
+          const holdsLatest = latest !== undefined && holds?.snapshotVersion === latest.version;
+          const rows = history.get(message.conversationId) ?? [];
+          return {
+            messageId: message.id,
+            conversationId: message.conversationId,
+            agentKey: deployment.profile.agentKey,
+            payload: { provider: "telegram", providerUserId: "1", messageText: message.text },
+            destination: deployment.destination,
+            profile: holds?.profileRevision === deployment.profile.revision ? null : deployment.profile,
+            profileRevision: deployment.profile.revision,
+            history: rows.slice(holds?.historyThrough ?? 0),
+            historyThrough: rows.length,
+            pendingToolCalls: [],
+            telegramBotToken: null,
+            telegramApiUrl: "http://127.0.0.1:9",
+            typingIndicator: false,
+            bridgeRuntimeConfig: null,
+            attachments: [],
+            snapshotVersion: latest?.version ?? null,
+            snapshot:
+              latest === undefined || holdsLatest
+                ? null
+                : {
+                    snapshotId: latest.id as never,
+                    version: latest.version,
+                    files: latest.files.map((file) => {
+                      const blob = blobsOf(message.conversationId).get(file.sha256);
+                      if (blob === undefined) throw new Error(`no blob for ${file.path}`);
+                      return { ...file, encoding: blob.encoding, url: `${url}/${blob.storageId}` };
+                    }),
+                  },
+            ...deployment.bundleOverrides,
+          };
+        }),
+      heartbeat: (lease) => log("heartbeat", () => (lease === null ? true : held(lease) !== null)),
+      complete: (turn) =>
+        log("complete", () => {
+          const message = held(turn);
+          if (message === null) return false;
+          Object.assign(message, { status: "done", leaseId: null, answer: turn.answer });
+          const rows = history.get(message.conversationId) ?? [];
+          rows.push(...turn.history.map(({ role, content }) => ({ role, content, at: Date.now() })));
+          history.set(message.conversationId, rows);
+          settle();
+          notify();
+          return true;
+        }),
+      fail: (lease, errorMessage, errorKind) =>
+        log(`fail:${errorKind}`, () => {
+          const message = held(lease);
+          if (message === null) return { requeued: false, deadLettered: false, nextScheduledFor: null };
+          message.errors.push(errorMessage);
+          message.leaseId = null;
+          const dead = errorKind === "permanent" || message.attempts >= 5;
+          message.status = dead ? "dead_letter" : "queued";
+          settle();
+          notify();
+          return { requeued: !dead, deadLettered: dead, nextScheduledFor: dead ? null : Date.now() };
+        }),
+      release: (lease, reason) =>
+        log(`release:${reason}`, () => {
+          const message = held(lease);
+          if (message === null) return false;
+          Object.assign(message, { status: "queued", leaseId: null, attempts: message.attempts - 1 });
+          notify();
+          return true;
+        }),
+      controlState: () => log("controlState", () => ({ shouldStop: false, reason: "none" as const, drainRemainingMs: null })),
+      ready: (report) =>
+        log("ready", () => {
+          deployment.readyReports.push(report);
+          return true;
+        }),
+      stopped: (reason) =>
+        log("stopped", () => {
+          deployment.stoppedReasons.push(reason);
+          return true;
+        }),
+      prepareDataSnapshotUpload: (lease, files) =>
+        log("prepare", () => {
+          const message = held(lease);
+          if (message === null) throw new Error("stale");
+          const list = snapshotsOf(message.conversationId);
+          const snapshot = { id: `snap${++counter}`, version: list.length + 1, files, ready: false };
+          list.push(snapshot);
+          const known = blobsOf(message.conversationId);
+          const missing = new Set(files.map((file) => file.sha256).filter((hash) => !known.has(hash)));
+          return { snapshotId: snapshot.id, uploads: [...missing].map((sha256) => ({ sha256, uploadUrl: `${url}/upload` })) };
+        }),
+      finalizeDataSnapshotUpload: (lease, snapshotId, uploaded: UploadedBlob[]) =>
+        log("finalize", () => {
+          const message = held(lease);
+          if (message === null) return { ready: false, version: null };
+          for (const { sha256, storageId, encoding } of uploaded) blobsOf(message.conversationId).set(sha256, { storageId, encoding });
+          const snapshot = snapshotsOf(message.conversationId).find((candidate) => candidate.id === snapshotId);
+          if (snapshot === undefined) return { ready: false, version: null };
+          snapshot.ready = true;
+          return { ready: true, version: snapshot.version };
+        }),
+      failDataSnapshotUpload: () => log("failSnapshot", () => true),
+      prepareAnswerFiles: (lease, count) =>
+        log("prepareAnswerFiles", () => (held(lease) === null ? [] : Array<string>(count).fill(`${url}/upload`))),
+      subscribeInbox: (onInbox) => {
+        listener = onInbox;
+        listeners.add(onInbox);
+        queueMicrotask(() => onInbox(deployment.inbox));
+        return () => listeners.delete(onInbox);
+      },
+      reconnect: () => void deployment.calls.push("reconnect"),
+      close: () => {
+        if (listener !== null) listeners.delete(listener);
+        return Promise.resolve();
+      },
+    };
+  };
+
+  const deployment: FakeDeployment = {
+    backend,
+    enqueue: (conversationId, text) => {
+      const id = `msg${++counter}` as MessageId;
+      messages.set(id, { id, conversationId, text, status: "queued", attempts: 0, leaseId: null, notBefore: 0, answer: undefined, errors: [] });
+      notify();
+      return id;
+    },
+    message: (id) => {
+      const message = messages.get(id);
+      if (message === undefined) throw new Error(`no message ${id}`);
+      return message;
+    },
+    finished: (id) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          const message = deployment.message(id);
+          if (message.status !== "done" && message.status !== "dead_letter") return;
+          waiters.delete(look);
+          resolve(message);
+        };
+        waiters.add(look);
+        look();
+      }),
+    profile: {
+      agentKey: "default",
+      version: "1",
+      revision: 1,
+      soulMd: "You are the soul of this test.",
+      clientMd: "The client of this test.",
+      skills: [],
+      toolPolicy: { allow: [] },
+      bridgeFunctions: [],
+    },
+    destination: null,
+    inbox: { wake: 0, draining: false, drainRemainingMs: null, cancelled: [], jobsPerWorker: 4, idleHeartbeatIntervalMs: 30_000 },
+    setInbox: (change) => {
+      deployment.inbox = { ...deployment.inbox, ...change };
+      for (const listener of listeners) listener(deployment.inbox);
+    },
+    steal: (id) => {
+      deployment.message(id).leaseId = "stolen";
+    },
+    calls: [],
+    readyReports: [],
+    stoppedReasons: [],
+    snapshotsOf,
+    blob: (storageId) => storage.get(storageId),
+    replaceBlob: (storageId, body) => void storage.set(storageId, body),
+    uploadedBytes: 0,
+    turnTimeoutMs: 60_000,
+    heartbeatIntervalMs: 5_000,
+    bundleOverrides: {},
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+  return deployment;
+}
