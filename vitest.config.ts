@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["{infra,local,setup,tests,runtime/worker,runtime/client}/**/*.test.ts", "runtime/convex/policy/**/*.test.ts"],
+          include: ["{cli,infra,local,setup,tests,runtime/worker,runtime/client}/**/*.test.ts", "runtime/convex/policy/**/*.test.ts"],
           exclude: ["**/node_modules/**", "tests/e2e/**", "tests/faults/**", "tests/sim/**"],
           testTimeout: 60_000,
           hookTimeout: 60_000,

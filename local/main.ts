@@ -10,26 +10,26 @@ import {
   projectRoot,
   startEnvironment,
 } from "./environment/environment.ts";
-import { progressLine } from "./environment/pulumiProgress.ts";
+import { endLeftovers } from "./environment/leftovers.ts";
+import { progressFilter } from "./environment/pulumiProgress.ts";
 
 const stateDir = join(projectRoot, ".local", "env");
 
 async function main(): Promise<void> {
+  const ended = endLeftovers(stateDir);
+  if (ended > 0) console.log(`The last run was cut off: ended ${ended} process(es) that it had left.`);
   const resumed = existsSync(join(stateDir, "addresses.json"));
   console.log(`${resumed ? "Resuming" : "Starting"} the local environment in ${stateDir}`);
   const environment = await startEnvironment({
     stateDir,
     progress: (name, address) => console.log(`  ${name.padEnd(9)} ${address}`),
   });
-  const ended = new Promise<void>((resolve) => {
+  const stopAsked = new Promise<void>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
   });
   try {
     console.log("pulumi up --stack local");
-    const up = await environment.stack.up((line) => {
-      const text = progressLine(line);
-      if (text) console.log(`  ${text}`);
-    });
+    const up = await environment.stack.up(progressFilter((line) => console.log(`  ${line}`)));
     if (up.code !== 0) {
       throw new Error(
         `pulumi up failed:\n${up.output.split("\n").slice(-40).join("\n")}\nCorrect the cause and run \`npm run local\` again: it goes on from here.`,
@@ -44,13 +44,10 @@ async function main(): Promise<void> {
     console.log(`  operate it:         npm run factory -- --help`);
     console.log(`  logs:               ${stateDir}/*.log`);
     console.log("Ctrl-C stops it; what people wrote stays.");
-    await ended;
+    await stopAsked;
     console.log("\nStopping…");
     if (process.argv.includes("--destroy")) {
-      const destroyed = await environment.stack.destroy((line) => {
-        const text = progressLine(line);
-        if (text) console.log(`  ${text}`);
-      });
+      const destroyed = await environment.stack.destroy(progressFilter((line) => console.log(`  ${line}`)));
       if (destroyed.code !== 0)
         throw new Error(`pulumi destroy failed:\n${destroyed.output.split("\n").slice(-30).join("\n")}`);
     }

@@ -7,6 +7,7 @@
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { BuildJob } from "./buildJob.ts";
 import { buildWithDocker } from "./docker.ts";
 import { buildWithFly } from "./flyRemote.ts";
 import { buildLocally } from "./local.ts";
@@ -16,15 +17,6 @@ function required(name: string): string {
   const value = process.env[name]?.trim();
   if (!value) throw new Error(`${name} is not set; \`pulumi up\` sets it from the stack's config`);
   return value;
-}
-
-export interface BuildJob {
-  root: string;
-  app: string;
-  tag: string;
-  platform: string;
-  registry: RegistryClient;
-  progress: (line: string) => void;
 }
 
 async function main(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Builder `docker`: buildx on this machine, pushed with provenance and SBOM attestations. */
 import { join } from "node:path";
-import type { BuildJob } from "./build.ts";
+import type { BuildJob } from "./buildJob.ts";
 import { runTool } from "./tool.ts";
 
 const MISSING =

@@ -1,6 +1,6 @@
 /** Builder `flyRemote`: Fly's remote builder through flyctl. `--build-only` alone does not push. */
 import { join } from "node:path";
-import type { BuildJob } from "./build.ts";
+import type { BuildJob } from "./buildJob.ts";
 import { runTool } from "./tool.ts";
 
 const MISSING =

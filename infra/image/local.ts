@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { BuildJob } from "./build.ts";
+import type { BuildJob } from "./buildJob.ts";
 import { pushFolder } from "./oci.ts";
 import { runTool } from "./tool.ts";
 

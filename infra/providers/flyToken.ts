@@ -16,6 +16,8 @@ interface FlyTokenInputs {
 }
 
 interface FlyTokenState extends FlyTokenInputs {
+  /** Version under which the backend stores it. */
+  secretVersion: number;
   tokenId: string;
   /** Milliseconds since the epoch, on the clock that ran `pulumi up`. */
   createdAt: number;
@@ -72,8 +74,9 @@ async function mint(inputs: FlyTokenInputs): Promise<FlyTokenState> {
     },
   });
   const token = created.limitedAccessToken;
+  let imported: { version: number };
   try {
-    await runConvexFunction(inputs.convex, "factory:importSecret", {
+    imported = await runConvexFunction<{ version: number }>(inputs.convex, "factory:importSecret", {
       secretRef: SECRET_REF,
       plaintextValue: token.tokenHeader,
       metadata: { tokenId: token.id, expiresAt: token.expiresAt },
@@ -86,7 +89,13 @@ async function mint(inputs: FlyTokenInputs): Promise<FlyTokenState> {
   for (const node of app.limitedAccessTokens.nodes) {
     if (node.name === inputs.tokenName && node.id !== token.id) await revoke(inputs.graphqlUrl, node.id);
   }
-  return { ...inputs, tokenId: token.id, createdAt: Date.now(), expiresAt: token.expiresAt };
+  return {
+    ...inputs,
+    tokenId: token.id,
+    secretVersion: imported.version,
+    createdAt: Date.now(),
+    expiresAt: token.expiresAt,
+  };
 }
 
 export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyTokenInputs, FlyTokenState> {
@@ -126,6 +135,14 @@ export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyToke
 
   async delete(_id: string, state: FlyTokenState): Promise<void> {
     await revoke(state.graphqlUrl, state.tokenId);
+    const [stored] = await runConvexFunction<Array<{ version: number | null }>>(
+      state.convex,
+      "factory:secretStatus",
+      { secretRefs: [SECRET_REF] },
+    );
+    // A replacement has imported its own token by now: only the one that was revoked goes.
+    if (stored?.version !== state.secretVersion) return;
+    await runConvexFunction(state.convex, "factory:removeSecret", { secretRef: SECRET_REF });
   }
 }
 
@@ -137,7 +154,7 @@ export interface FlyTokenArgs {
   convex: pulumi.Input<ConvexAccess>;
 }
 
-/** A deploy token of one app, kept fresh: replaced after two thirds of its life, revoked on destroy. */
+/** A deploy token of one app, kept fresh: replaced after two thirds of its life, revoked and removed on destroy. */
 export class FlyToken extends pulumi.dynamic.Resource {
   declare readonly tokenId: pulumi.Output<string>;
   declare readonly expiresAt: pulumi.Output<string>;
@@ -146,7 +163,7 @@ export class FlyToken extends pulumi.dynamic.Resource {
     super(
       new FlyTokenProvider(),
       name,
-      { ...args, tokenId: undefined, expiresAt: undefined, createdAt: undefined },
+      { ...args, tokenId: undefined, secretVersion: undefined, expiresAt: undefined, createdAt: undefined },
       options,
       "agent-factory",
       "FlyToken",

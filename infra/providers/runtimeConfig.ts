@@ -120,7 +120,7 @@ export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
     });
     const deadline = Date.now() + DRAIN_WAIT_MS;
     while (Date.now() < deadline) {
-      const { live } = await runConvexFunction<{ live: number }>(state.convex, "factory:liveWorkers", {});
+      const { live } = await runConvexFunction<{ live: number }>(state.convex, "factory:workersLeft", {});
       if (live === 0) return;
       await pause(500);
     }

@@ -15,6 +15,8 @@ import type {
 const WATCH_INTERVAL_MS = 250;
 /** A call that was in flight when the runtime died is sent again this often, when that is safe. */
 const MAX_RESENDS = 2;
+/** Loading the runtime and the user's modules may take longer than any function. */
+const START_TIMEOUT_MS = 30_000;
 const MAX_HEAP_MB = 1_024;
 const RESTART_DELAY_MS = 200;
 const STOP_TIMEOUT_MS = 3_000;
@@ -145,17 +147,20 @@ export class RuntimeThread extends EventEmitter<Events> {
 
   /** Terminates a thread whose heartbeat stands still for longer than a function may run. */
   #watch(worker: Worker, pulse: PulseReader): void {
-    let last = -1;
+    let last = 0;
     let quietChecks = 0;
-    const limit = Math.ceil(this.#options.functionTimeoutMs / WATCH_INTERVAL_MS);
+    let limitMs = START_TIMEOUT_MS;
+    this.#ready.then(
+      () => (limitMs = this.#options.functionTimeoutMs),
+      () => undefined,
+    );
     clearInterval(this.#watchdog);
     this.#watchdog = setInterval(() => {
       const { beat, exempt } = pulse.read();
-      quietChecks = beat === last || last === -1 ? quietChecks + 1 : 0;
-      if (beat !== last || exempt) quietChecks = 0;
+      quietChecks = beat === last && !exempt ? quietChecks + 1 : 0;
       last = beat;
       // Counting checks and not time: when the whole machine stalls, so does this timer.
-      if (quietChecks < limit) return;
+      if (quietChecks * WATCH_INTERVAL_MS < limitMs) return;
       quietChecks = 0;
       this.#blame(pulse.label());
       void worker.terminate();

@@ -3,13 +3,14 @@
  * when every claim it makes was seen to hold.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { request } from "undici";
 import { type Backend, backendAt } from "../environment/backend.ts";
 import { type LocalEnvironment, projectRoot, startEnvironment } from "../environment/environment.ts";
+import { endLeftovers, runningMachines } from "../environment/leftovers.ts";
 import { type Person, Phone, type Sent } from "../environment/person.ts";
-import { progressLine, resourceCounts } from "../environment/pulumiProgress.ts";
+import { progressFilter, resourceCounts } from "../environment/pulumiProgress.ts";
 import { createReport, type MessageTimes, type Report, timelineOf } from "./report.ts";
 
 const STEPS = 7;
@@ -24,7 +25,7 @@ const bruno: Person = { id: 5_002, first_name: "Bruno" };
 async function main(): Promise<number> {
   const report = createReport(STEPS, console.log, Date.now);
   console.log("Agent Factory demo: a whole environment on this machine, nothing leaves loopback.");
-  await clearLastRun(report);
+  clearLastRun(report);
 
   report.step("Embedded cloud: Convex deployment, Fly, Telegram and model, each a process of its own");
   const environment = await startEnvironment({
@@ -56,40 +57,22 @@ async function main(): Promise<number> {
 }
 
 /** A demo that was killed leaves its services' state and perhaps its machines: end what it left, start clean. */
-async function clearLastRun(report: Report): Promise<void> {
+function clearLastRun(report: Report): void {
   rmSync(demoSkill, { recursive: true, force: true });
   if (!existsSync(stateDir)) return;
-  let ended = 0;
-  const machines = join(stateDir, "fly", "machines");
-  for (const id of existsSync(machines) ? readdirSync(machines) : []) {
-    ended += endLeftMachine(join(machines, id)) ? 1 : 0;
-  }
+  const ended = endLeftovers(stateDir);
   rmSync(stateDir, { recursive: true, force: true });
-  if (ended > 0) report.line(`an earlier demo was cut off: ended ${ended} machine(s) it had left`);
-}
-
-/** Only a process that still runs out of that very machine's folder is ended. */
-function endLeftMachine(folder: string): boolean {
-  const file = join(folder, "process.json");
-  if (!existsSync(file)) return false;
-  const { pid } = JSON.parse(readFileSync(file, "utf8")) as { pid?: number };
-  if (!pid || !existsSync(`/proc/${pid}/environ`)) return false;
-  if (!readFileSync(`/proc/${pid}/environ`, "utf8").includes(folder)) return false;
-  process.kill(-pid, "SIGKILL");
-  return true;
+  if (ended > 0) report.line(`an earlier demo was cut off: ended ${ended} process(es) that it had left`);
 }
 
 async function runSteps(environment: LocalEnvironment, report: Report): Promise<void> {
   const { cloud, stack, bot } = environment;
   const backend = backendAt(cloud.convex);
   const phone = new Phone(cloud.telegram.url, bot.username);
-  const show = (line: string): void => {
-    const text = progressLine(line);
-    if (text) report.line(text);
-  };
+  const show = (): ((line: string) => void) => progressFilter((line) => report.line(line));
 
   report.step("pulumi up: Fly app, Convex backend, worker image by digest, Telegram webhook");
-  const first = await stack.up(show);
+  const first = await stack.up(show());
   report.check(first.code === 0, "pulumi up succeeded");
   if (first.code !== 0) {
     console.log(first.output.split("\n").slice(-40).join("\n"));
@@ -132,7 +115,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
 
   report.step("A changed worker: a skill is added, pulumi up builds it and rolls it out by digest");
   writeDemoSkill();
-  const rollout = await stack.up(show);
+  const rollout = await stack.up(show());
   report.check(rollout.code === 0, "pulumi up succeeded and its rollout is done");
   if (rollout.code !== 0) console.log(rollout.output.split("\n").slice(-30).join("\n"));
   const changed = await stack.outputs();
@@ -159,7 +142,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   report.check(stats["deadLetter"] === 0 && stats["processing"] === 0, "no message is left or given up");
 
   report.step("pulumi destroy: nothing stays behind");
-  const destroyed = await stack.destroy(show);
+  const destroyed = await stack.destroy(show());
   report.check(destroyed.code === 0, "pulumi destroy succeeded");
   if (destroyed.code !== 0) console.log(destroyed.output.split("\n").slice(-30).join("\n"));
   await checkNothingLeft(report, environment, phone, backend);
@@ -202,6 +185,13 @@ async function printTimelines(
 function writeDemoSkill(): void {
   mkdirSync(demoSkill, { recursive: true });
   const nonce = randomBytes(4).toString("hex");
+  const manifest = {
+    name: "demo-greeting",
+    version: "1.0.0",
+    description: "Greets a person by name.",
+    license: "Apache-2.0",
+  };
+  writeFileSync(join(demoSkill, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   writeFileSync(
     join(demoSkill, "SKILL.md"),
     `---\nname: demo-greeting\ndescription: Greets a person by name (made by the demo, ${nonce}).\n---\n\nGreet the person by name, in one sentence.\n`,
@@ -226,13 +216,7 @@ async function checkNothingLeft(
     cloud.fly.orgTokenFile,
   );
   report.check(apps.length === 0, "no Fly app is left, and with it no machine and no secret");
-  const machines = join(environment.stateDir, "fly", "machines");
-  const alive = (existsSync(machines) ? readdirSync(machines) : []).filter((id) => {
-    const file = join(machines, id, "process.json");
-    if (!existsSync(file)) return false;
-    const { pid } = JSON.parse(readFileSync(file, "utf8")) as { pid?: number };
-    return pid !== undefined && existsSync(`/proc/${pid}`);
-  });
+  const alive = runningMachines(environment.stateDir);
   report.check(alive.length === 0, "no machine's process is left");
   report.check((await phone.webhookUrl()) === "", "the bot has no webhook any more");
   const refs = ["convex.url", "fly.apiToken", "telegram.botToken.default"];

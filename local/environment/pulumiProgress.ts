@@ -2,21 +2,42 @@
 
 const DONE =
   /^\s*([+\-~]{1,2}|\+-)\s+\S*?([A-Za-z]+)\s+(\S+)\s+(created|updated|deleted|replaced)(?:\s+\(([\d.]+)s\))?/;
-const PROGRESS = /(image|convex): (.*)$/;
+const TOOL = /\b(image|convex): \s*(.*)$/;
+const COMPONENTS: ReadonlySet<string> = new Set([
+  "Stack",
+  "Environment",
+  "FlyPlane",
+  "ConvexBackend",
+  "WorkerImage",
+]);
+/** What the Convex CLI says besides: an index per line, spinners, where it deploys to. */
+const WORTH_SAYING = /^(✔ Deployed|✖|Error|error|Pushing|building|pushed|registry already)/;
 
-/** The line to show for one line of `pulumi`'s output, or null. */
-export function progressLine(line: string): string | null {
+function lineOf(line: string): string | null {
   const done = DONE.exec(line);
   if (done) {
     const [, , type = "", name = "", what = "", seconds] = done;
-    if (["Stack", "Environment", "FlyPlane", "ConvexBackend", "WorkerImage"].includes(type)) return null;
+    if (COMPONENTS.has(type)) return null;
     return `${what.padEnd(8)} ${name}${seconds ? ` (${Number(seconds).toFixed(1)} s)` : ""}`;
   }
-  const progress = PROGRESS.exec(line);
-  // The CLI lists every index it adds: forty lines that say nothing to a person.
-  if (progress?.[2] && !line.includes("Diagnostics") && !/^\[[+-]\]/.test(progress[2]))
-    return `${progress[1]}: ${progress[2].trim()}`;
-  return null;
+  const [, tool, text = ""] = TOOL.exec(line) ?? [];
+  return tool !== undefined && WORTH_SAYING.test(text) ? `${tool}: ${text.trim()}` : null;
+}
+
+/**
+ * A filter for one run of the engine: passes on what is worth showing, each line once. The diagnostics at the
+ * end repeat what was shown, so that nothing after their title is.
+ */
+export function progressFilter(show: (line: string) => void): (line: string) => void {
+  const shown = new Set<string>();
+  let ended = false;
+  return (line) => {
+    ended ||= line.startsWith("Diagnostics:");
+    const text = ended ? null : lineOf(line);
+    if (text === null || shown.has(text)) return;
+    shown.add(text);
+    show(text);
+  };
 }
 
 /** `Resources:` block at the end: unchanged, created and so on, by count. */

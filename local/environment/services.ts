@@ -167,6 +167,9 @@ export async function startCloud(
   }
   const addresses = cloud as unknown as Cloud;
   writeFileSync(addressFile, `${JSON.stringify(addresses, null, 2)}\n`);
+  // For the next start, should this process be killed before it can stop them.
+  const notePids = (): void => writeFileSync(join(stateDir, "pids.json"), JSON.stringify(pidsOf(services)));
+  notePids();
   const running: RunningCloud = {
     ...addresses,
     pids: pidsOf(services),
@@ -176,6 +179,7 @@ export async function startCloud(
       if (service) await stopService(service.child, "SIGKILL");
       services.set(name, await startService(root, stateDir, name, portFlags(name, addresses)));
       running.pids = pidsOf(services);
+      notePids();
     },
   };
   return running;

@@ -30,7 +30,26 @@ crons.daily(
 
 // ---- schedules
 crons.cron("dispatch due push jobs", "0 * * * *", internal.schedules.dispatch.dispatchDuePushJobs, {});
-crons.hourly("take up interrupted broadcasts", { minuteUTC: 23 }, internal.schedules.broadcast.sweepBroadcasts, {});
-crons.daily("delete old push dispatches", { hourUTC: 3, minuteUTC: 37 }, internal.schedules.prune.pruneDispatches, {});
+crons.hourly(
+  "take up interrupted broadcasts",
+  { minuteUTC: 23 },
+  internal.schedules.broadcast.sweepBroadcasts,
+  {},
+);
+crons.daily(
+  "delete old push dispatches",
+  { hourUTC: 3, minuteUTC: 37 },
+  internal.schedules.prune.pruneDispatches,
+  {},
+);
+
+// ---- consumer API
+crons.interval("take up lost webhook events", { minutes: 5 }, internal.api.events.sweepEvents, {});
+crons.daily(
+  "delete settled webhook events",
+  { hourUTC: 3, minuteUTC: 47 },
+  internal.api.events.pruneEvents,
+  {},
+);
 
 export default crons;

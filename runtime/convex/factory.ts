@@ -5,6 +5,7 @@
 
 // ---- hydration
 export { configureAgent, listAgents, seedDefaultAgent } from "./hydration/agents.ts";
+export { setAgentEnabled } from "./hydration/agentSwitch.ts";
 export { listConversationMessages } from "./hydration/listHistory.ts";
 
 // ---- secrets
@@ -36,6 +37,7 @@ export {
   startWorkers as reconcileWorkers,
   workerStats,
 } from "./scaler/operators.ts";
+export { retireRuntimeConfig, workersLeft } from "./scaler/retire.ts";
 export { doctor } from "./scaler/doctor.ts";
 export { rolloutStatus } from "./scaler/rolloutStatus.ts";
 export { deleteFlyVolume, runFlyCleanup } from "./scaler/cleanup.ts";
@@ -72,3 +74,6 @@ export {
 } from "./schedules/jobs.ts";
 export { dispatchDuePushJobs, triggerPushJobNow } from "./schedules/dispatch.ts";
 export { broadcastReport, resumeBroadcast, sendBroadcastToAllActiveAgents } from "./schedules/broadcast.ts";
+
+// ---- consumer API
+export { createServiceKey, listServiceKeys, revokeServiceKey, rotateServiceKey } from "./api/keys.ts";

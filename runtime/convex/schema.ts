@@ -2,6 +2,7 @@
  * All tables, one import per room. Each room's `tables.ts` says who writes and who deletes each table.
  */
 import { defineSchema } from "convex/server";
+import { apiTables } from "./api/tables.ts";
 import { auditTables } from "./audit/tables.ts";
 import { configTables } from "./config/tables.ts";
 import { hydrationTables } from "./hydration/tables.ts";
@@ -27,5 +28,6 @@ export default defineSchema({
   ...snapshotTables,
   ...replyTables,
   ...scheduleTables,
+  ...apiTables,
   ...auditTables,
 });

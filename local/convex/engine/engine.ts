@@ -16,7 +16,7 @@ export interface Commit {
 }
 
 /** A changed document as it was before the change. */
-export type Undo = Pick<PendingDocument, "id" | "table" | "before" | "beforeFields">;
+export type Undo = Pick<PendingDocument, "id" | "table" | "before">;
 
 export interface Writes {
   readonly documents: Iterable<PendingDocument>;
@@ -25,7 +25,7 @@ export interface Writes {
 }
 
 /** How long commits are remembered for transactions that began before them, and how many written keys at most. */
-const HISTORY_MS = 30_000;
+const HISTORY_MS = 15_000;
 const HISTORY_KEYS = 100_000;
 /** The history is trimmed in blocks: dropping one commit at a time would copy the array every time. */
 const TRIM_EVERY = 256;
@@ -169,12 +169,7 @@ export class Engine {
   #advance(ts: bigint, written: WrittenKeys, documents: readonly PendingDocument[]): void {
     this.#ts = ts;
     this.#sequence += 1;
-    const undo = documents.map(({ id, table, before, beforeFields }) => ({
-      id,
-      table,
-      before,
-      beforeFields,
-    }));
+    const undo = documents.map(({ id, table, before }) => ({ id, table, before }));
     const commit: Commit = { sequence: this.#sequence, ts, atMs: nowMs(), written, documents: undo };
     this.#history.push(commit);
     if (this.#sequence % TRIM_EVERY === 0) this.#trim(commit.atMs);

@@ -54,7 +54,8 @@ export class Transaction {
     const later = this.engine.afterTs(ts);
     if (later === null) throw new FunctionError("The requested timestamp is too old to be read.");
     for (const commit of later) {
-      for (const { id, table, before, beforeFields } of commit.documents) {
+      for (const { id, table, before } of commit.documents) {
+        const beforeFields = before === null ? null : parseDocument(before.json);
         const committed = this.engine.store.document(id);
         const keys = new Map<number, Buffer>();
         if (beforeFields !== null) {

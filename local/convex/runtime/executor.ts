@@ -1,11 +1,9 @@
-import { jsonToConvex, type JSONValue } from "convex/values";
 import type { RegisteredFunction } from "../deploy/inspect.ts";
 import { ConflictError, FunctionError } from "../engine/errors.ts";
 import type { Engine } from "../engine/engine.ts";
-import { MAX_VALUE_BYTES, type Usage } from "../engine/limits.ts";
+import type { Usage } from "../engine/limits.ts";
 import { Transaction } from "../engine/transaction.ts";
-import { explainMismatch } from "../values/validate.ts";
-import type { ValidatorJson } from "../values/describe.ts";
+import { checkArguments, checkResult } from "./checks.ts";
 import { running, type CallContext, type FunctionKind } from "./context.ts";
 import { NO_CODE, normalisePath, type Generation } from "./generation.ts";
 import { realTimers } from "./globals.ts";
@@ -79,23 +77,6 @@ export class Executor {
       );
     }
     return found;
-  }
-
-  #checkArguments(found: RegisteredFunction, path: string, json: string): void {
-    if (json.length > MAX_VALUE_BYTES) {
-      throw new FunctionError(
-        `Arguments for ${path} are too large (${json.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`,
-      );
-    }
-    const args = JSON.parse(json) as JSONValue[];
-    this.#check("ArgumentValidationError", found.args, args[0] ?? {});
-  }
-
-  #check(name: string, validator: ValidatorJson | null, json: JSONValue): void {
-    if (validator === null) return;
-    const value = jsonToConvex(json);
-    const reason = explainMismatch(validator, value, (id) => this.engine.catalog.tableOfId(id)?.name ?? null);
-    if (reason !== null) throw new FunctionError(`${name}: ${reason}`);
   }
 
   /** Runs a query; conflicts with commits made meanwhile are retried on the newer state. */
@@ -220,15 +201,9 @@ export class Executor {
 
   async #invoke(context: CallContext, invocation: Invocation): Promise<string> {
     const found = this.find(invocation, context.kind);
-    this.#checkArguments(found, context.path, invocation.args);
+    checkArguments(this.engine.catalog, found, context.path, invocation.args);
     const value = await found.invoke(invocation.args);
-    if (value.length > MAX_VALUE_BYTES) {
-      throw new FunctionError(
-        `Function ${context.path} return value is too large (${value.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`,
-      );
-    }
-    if (found.returns !== null)
-      this.#check("ReturnsValidationError", found.returns, JSON.parse(value) as JSONValue);
+    checkResult(this.engine.catalog, found, context.path, value);
     return value;
   }
 

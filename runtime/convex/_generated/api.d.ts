@@ -13,6 +13,25 @@ import type {
   FilterApi,
   FunctionReference,
 } from "convex/server";
+import type * as api_authorize from "../api/authorize.js";
+import type * as api_endpoints from "../api/endpoints.js";
+import type * as api_events from "../api/events.js";
+import type * as api_handle from "../api/handle.js";
+import type * as api_ids from "../api/ids.js";
+import type * as api_keys from "../api/keys.js";
+import type * as api_messages from "../api/messages.js";
+import type * as api_openapi from "../api/openapi.js";
+import type * as api_operation from "../api/operation.js";
+import type * as api_operations_all from "../api/operations/all.js";
+import type * as api_operations_messages from "../api/operations/messages.js";
+import type * as api_operations_people from "../api/operations/people.js";
+import type * as api_operations_push from "../api/operations/push.js";
+import type * as api_operations_webhooks from "../api/operations/webhooks.js";
+import type * as api_router from "../api/router.js";
+import type * as api_shapes from "../api/shapes.js";
+import type * as api_tables from "../api/tables.js";
+import type * as api_tenancy from "../api/tenancy.js";
+import type * as api_waitFor from "../api/waitFor.js";
 import type * as audit_list from "../audit/list.js";
 import type * as audit_record from "../audit/record.js";
 import type * as audit_tables from "../audit/tables.js";
@@ -24,6 +43,7 @@ import type * as errors from "../errors.js";
 import type * as factory from "../factory.js";
 import type * as functions from "../functions.js";
 import type * as http from "../http.js";
+import type * as hydration_agentSwitch from "../hydration/agentSwitch.js";
 import type * as hydration_agents from "../hydration/agents.js";
 import type * as hydration_append from "../hydration/append.js";
 import type * as hydration_appendHistory from "../hydration/appendHistory.js";
@@ -89,6 +109,7 @@ import type * as policy_runtimeConfig from "../policy/runtimeConfig.js";
 import type * as policy_scaling from "../policy/scaling.js";
 import type * as policy_schedule from "../policy/schedule.js";
 import type * as policy_secretRef from "../policy/secretRef.js";
+import type * as policy_serviceKey from "../policy/serviceKey.js";
 import type * as policy_snapshotManifest from "../policy/snapshotManifest.js";
 import type * as policy_spend from "../policy/spend.js";
 import type * as policy_telegramText_inline from "../policy/telegramText/inline.js";
@@ -99,6 +120,7 @@ import type * as policy_telegramText_split from "../policy/telegramText/split.js
 import type * as policy_telegramUpdate from "../policy/telegramUpdate.js";
 import type * as policy_wake from "../policy/wake.js";
 import type * as policy_warmPool from "../policy/warmPool.js";
+import type * as policy_webhookUrl from "../policy/webhookUrl.js";
 import type * as queue_cancel from "../queue/cancel.js";
 import type * as queue_claim from "../queue/claim.js";
 import type * as queue_complete from "../queue/complete.js";
@@ -149,6 +171,7 @@ import type * as scaler_orphans from "../scaler/orphans.js";
 import type * as scaler_outcome from "../scaler/outcome.js";
 import type * as scaler_pass from "../scaler/pass.js";
 import type * as scaler_plan from "../scaler/plan.js";
+import type * as scaler_retire from "../scaler/retire.js";
 import type * as scaler_rolloutStart from "../scaler/rolloutStart.js";
 import type * as scaler_rolloutStatus from "../scaler/rolloutStatus.js";
 import type * as scaler_rolloutStep from "../scaler/rolloutStep.js";
@@ -194,6 +217,25 @@ import type * as worker from "../worker.js";
  * ```
  */
 declare const fullApi: ApiFromModules<{
+  "api/authorize": typeof api_authorize;
+  "api/endpoints": typeof api_endpoints;
+  "api/events": typeof api_events;
+  "api/handle": typeof api_handle;
+  "api/ids": typeof api_ids;
+  "api/keys": typeof api_keys;
+  "api/messages": typeof api_messages;
+  "api/openapi": typeof api_openapi;
+  "api/operation": typeof api_operation;
+  "api/operations/all": typeof api_operations_all;
+  "api/operations/messages": typeof api_operations_messages;
+  "api/operations/people": typeof api_operations_people;
+  "api/operations/push": typeof api_operations_push;
+  "api/operations/webhooks": typeof api_operations_webhooks;
+  "api/router": typeof api_router;
+  "api/shapes": typeof api_shapes;
+  "api/tables": typeof api_tables;
+  "api/tenancy": typeof api_tenancy;
+  "api/waitFor": typeof api_waitFor;
   "audit/list": typeof audit_list;
   "audit/record": typeof audit_record;
   "audit/tables": typeof audit_tables;
@@ -205,6 +247,7 @@ declare const fullApi: ApiFromModules<{
   factory: typeof factory;
   functions: typeof functions;
   http: typeof http;
+  "hydration/agentSwitch": typeof hydration_agentSwitch;
   "hydration/agents": typeof hydration_agents;
   "hydration/append": typeof hydration_append;
   "hydration/appendHistory": typeof hydration_appendHistory;
@@ -270,6 +313,7 @@ declare const fullApi: ApiFromModules<{
   "policy/scaling": typeof policy_scaling;
   "policy/schedule": typeof policy_schedule;
   "policy/secretRef": typeof policy_secretRef;
+  "policy/serviceKey": typeof policy_serviceKey;
   "policy/snapshotManifest": typeof policy_snapshotManifest;
   "policy/spend": typeof policy_spend;
   "policy/telegramText/inline": typeof policy_telegramText_inline;
@@ -280,6 +324,7 @@ declare const fullApi: ApiFromModules<{
   "policy/telegramUpdate": typeof policy_telegramUpdate;
   "policy/wake": typeof policy_wake;
   "policy/warmPool": typeof policy_warmPool;
+  "policy/webhookUrl": typeof policy_webhookUrl;
   "queue/cancel": typeof queue_cancel;
   "queue/claim": typeof queue_claim;
   "queue/complete": typeof queue_complete;
@@ -330,6 +375,7 @@ declare const fullApi: ApiFromModules<{
   "scaler/outcome": typeof scaler_outcome;
   "scaler/pass": typeof scaler_pass;
   "scaler/plan": typeof scaler_plan;
+  "scaler/retire": typeof scaler_retire;
   "scaler/rolloutStart": typeof scaler_rolloutStart;
   "scaler/rolloutStatus": typeof scaler_rolloutStatus;
   "scaler/rolloutStep": typeof scaler_rolloutStep;

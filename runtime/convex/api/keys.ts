@@ -39,7 +39,11 @@ export const createServiceKey = internalAction({
   handler: async (ctx, args) => {
     const keyId = serviceKeyId(crypto.getRandomValues(new Uint8Array(SERVICE_KEY_ID_BYTES)));
     const serviceKey = newSecret(keyId);
-    await ctx.runMutation(internal.api.keys.storeKey, { ...args, keyId, keyHash: await sha256Hex(serviceKey) });
+    await ctx.runMutation(internal.api.keys.storeKey, {
+      ...args,
+      keyId,
+      keyHash: await sha256Hex(serviceKey),
+    });
     return { keyId, serviceKey };
   },
 });
@@ -104,7 +108,12 @@ export const rotateServiceKey = internalAction({
 });
 
 export const storeRotation = internalMutation({
-  args: { keyId: v.string(), keyHash: v.string(), graceMs: v.optional(v.number()), actor: v.optional(v.string()) },
+  args: {
+    keyId: v.string(),
+    keyHash: v.string(),
+    graceMs: v.optional(v.number()),
+    actor: v.optional(v.string()),
+  },
   returns: v.number(),
   handler: async (ctx, { keyId, keyHash, graceMs = ROTATION_GRACE_DEFAULT_MS, actor }) => {
     const key = await requireKey(ctx, keyId);
@@ -114,7 +123,12 @@ export const storeRotation = internalMutation({
     }
     const previousUntil = Date.now() + graceMs;
     await ctx.db.patch("serviceKeys", key._id, { keyHash, previousHash: key.keyHash, previousUntil });
-    await recordAudit(ctx, { actor: actor ?? "operator", action: "service_key.rotate", target: keyId, outcome: "ok" });
+    await recordAudit(ctx, {
+      actor: actor ?? "operator",
+      action: "service_key.rotate",
+      target: keyId,
+      outcome: "ok",
+    });
     return previousUntil;
   },
 });
@@ -127,7 +141,12 @@ export const revokeServiceKey = internalMutation({
     const key = await requireKey(ctx, keyId);
     if (key.revokedAt !== undefined) return { revoked: false };
     await ctx.db.patch("serviceKeys", key._id, { revokedAt: Date.now() });
-    await recordAudit(ctx, { actor: actor ?? "operator", action: "service_key.revoke", target: keyId, outcome: "ok" });
+    await recordAudit(ctx, {
+      actor: actor ?? "operator",
+      action: "service_key.revoke",
+      target: keyId,
+      outcome: "ok",
+    });
     return { revoked: true };
   },
 });

@@ -20,7 +20,9 @@ export const enqueueForConsumer = internalMutation({
     userId: v.string(),
     text: v.string(),
     metadata: v.optional(v.record(v.string(), v.string())),
-    attachments: v.optional(v.array(vAttachment.omit("telegramFileId", "storageId").extend({ storageId: v.string() }))),
+    attachments: v.optional(
+      v.array(vAttachment.omit("telegramFileId", "storageId").extend({ storageId: v.string() })),
+    ),
     priority: v.optional(v.number()),
     scheduledFor: v.optional(v.number()),
     idempotencyKey: v.union(v.string(), v.null()),

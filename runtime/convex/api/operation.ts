@@ -44,7 +44,7 @@ export function operation<P extends Shape, Q extends Shape, B extends z.ZodType,
   spec: OperationSpec<P, Q, B, R>,
 ): Operation {
   // Sound because api/handle.ts hands `run` nothing but what params, query and body have parsed.
-  return spec as unknown as Operation;
+  return spec;
 }
 
 export const noParams = z.strictObject({});

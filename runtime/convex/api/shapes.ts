@@ -2,12 +2,18 @@
 import * as z from "zod";
 
 /** Ids that consumers choose: anything but control characters. */
-export const consumerId = z.string().min(1).max(256).regex(/^[^\p{Cc}]*$/u, "must not contain control characters");
+export const consumerId = z
+  .string()
+  .min(1)
+  .max(256)
+  .regex(/^[^\p{Cc}]*$/u, "must not contain control characters");
 export const agentKey = z.string().min(1).max(128);
 /** Ids that the factory gives out. */
 export const factoryId = z.string().min(1).max(64);
 export const time = z.number().describe("Milliseconds since the epoch, backend time");
-export const metadata = z.record(z.string().max(128), z.string().max(2_048)).describe("Up to 32 facts for the agent");
+export const metadata = z
+  .record(z.string().max(128), z.string().max(2_048))
+  .describe("Up to 32 facts for the agent");
 
 export const errorShape = z.object({
   error: z.object({
@@ -30,7 +36,10 @@ export const messageShape = z.object({
   createdAt: time,
   dueAt: time,
   finishedAt: time.nullable(),
-  answer: z.string().nullable().describe("The agent's Markdown; null until status is done, or when it said nothing"),
+  answer: z
+    .string()
+    .nullable()
+    .describe("The agent's Markdown; null until status is done, or when it said nothing"),
   error: z.string().nullable().describe("Why the last attempt failed"),
   delivery: z
     .object({
@@ -45,7 +54,11 @@ export const slotTime = z.string().describe("HH:mm in the job's zone");
 export const scheduleShape = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("manual") }),
   z.strictObject({ kind: z.literal("daily"), time: slotTime }),
-  z.strictObject({ kind: z.literal("weekly"), weekday: z.number().describe("1 Monday … 7 Sunday"), time: slotTime }),
+  z.strictObject({
+    kind: z.literal("weekly"),
+    weekday: z.number().describe("1 Monday … 7 Sunday"),
+    time: slotTime,
+  }),
   z.strictObject({
     kind: z.literal("monthly"),
     dayOfMonth: z.union([z.number(), z.literal("last")]),

@@ -32,7 +32,8 @@ export async function resolveConversation(
   conversationId: string,
 ): Promise<{ name: string; conversation: Doc<"conversations"> | null }> {
   const literal = await findConversation(ctx, conversationId);
-  if (literal !== null && literal.companyId === principal.companyId) return { name: conversationId, conversation: literal };
+  if (literal !== null && literal.companyId === principal.companyId)
+    return { name: conversationId, conversation: literal };
   const name = namespaced(principal, conversationId);
   const own = await findConversation(ctx, name);
   return { name, conversation: own?.companyId === principal.companyId ? own : null };
@@ -60,7 +61,11 @@ export async function requireMessage(
   const id = ctx.db.normalizeId("messageQueue", messageId);
   const message = id === null ? null : await ctx.db.get("messageQueue", id);
   const conversation = message === null ? null : await ctx.db.get("conversations", message.conversation);
-  if (message === null || conversation?.companyId !== principal.companyId || !mayReach(principal, message.agentKey)) {
+  if (
+    message === null ||
+    conversation?.companyId !== principal.companyId ||
+    !mayReach(principal, message.agentKey)
+  ) {
     throw new FactoryError("not_found", `Message '${messageId}' not found`);
   }
   return message;

@@ -20,7 +20,7 @@ export async function writeRuntimeConfig(
   newOwner?: string,
 ): Promise<ActiveConfig> {
   const row = await readConfigRow(ctx);
-  const owner = row?.owner ?? newOwner;
+  const owner = newOwner ?? row?.owner;
   if (owner === undefined) throw new FactoryError("not_configured", "Runtime config has no owner yet");
   const revision = (row?.revision ?? 0) + 1;
   const written = { revision, config, appliedBy: actor, appliedAt: Date.now() };
@@ -58,13 +58,15 @@ export const applyRuntimeConfig = internalMutation({
       throw new FactoryError("invalid_argument", `Runtime config is invalid:\n${parsed.problems.join("\n")}`);
     }
     const row = await readConfigRow(ctx);
-    if (row !== null && row.owner !== args.owner) {
+    // A retired config belongs to nobody: the stack that wrote it was destroyed.
+    const retired = row?.retiredAt !== undefined;
+    if (row !== null && row.owner !== args.owner && !retired) {
       throw new FactoryError(
         "forbidden",
         `This deployment belongs to stack '${row.owner}'; stack '${args.owner}' may not write its runtime config.`,
       );
     }
-    if (row !== null && canonicalJson(row.config) === canonicalJson(parsed.config)) {
+    if (row !== null && !retired && canonicalJson(row.config) === canonicalJson(parsed.config)) {
       return { revision: row.revision, changed: false };
     }
     const current = row?.revision ?? null;

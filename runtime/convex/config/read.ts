@@ -4,7 +4,8 @@ import type { QueryCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 
-export type ActiveConfig = { revision: number; config: RuntimeConfig };
+/** `retired`: the stack is being destroyed, so that nothing new may be started. */
+export type ActiveConfig = { revision: number; config: RuntimeConfig; retired?: boolean };
 
 export async function readConfigRow(ctx: QueryCtx): Promise<Doc<"runtimeConfig"> | null> {
   return await ctx.db.query("runtimeConfig").first();
@@ -15,7 +16,11 @@ export async function readRuntimeConfigOrNull(ctx: QueryCtx): Promise<ActiveConf
   const row = await readConfigRow(ctx);
   if (row === null) return null;
   // Parsed by its only writer (config/apply.ts): parsing again at each read would cost more than it could find.
-  return { revision: row.revision, config: row.config as RuntimeConfig };
+  return {
+    revision: row.revision,
+    config: row.config as RuntimeConfig,
+    ...(row.retiredAt === undefined ? {} : { retired: true }),
+  };
 }
 
 /** @throws not_configured before the stack has applied one. */

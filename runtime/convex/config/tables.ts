@@ -12,6 +12,8 @@ export const configTables = {
     appliedAt: v.number(),
     /** Identity of the stack that owns this deployment: another stack's writes are refused. */
     owner: v.string(),
+    /** The stack is being destroyed: workers wind down, and the next stack may take the deployment over. */
+    retiredAt: v.optional(v.number()),
   }),
   /** Every revision, with who and when. Written with each apply and rollback; never deleted. */
   runtimeConfigHistory: defineTable({

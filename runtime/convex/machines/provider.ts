@@ -64,7 +64,12 @@ export interface MachineProvider {
   destroy(machineId: string): Promise<void>;
   readonly volumes: {
     list(): Promise<ObservedVolume[]>;
-    create(request: { name: string; region: string; sizeGb: number; guest: CreateMachine["guest"] }): Promise<ObservedVolume>;
+    create(request: {
+      name: string;
+      region: string;
+      sizeGb: number;
+      guest: CreateMachine["guest"];
+    }): Promise<ObservedVolume>;
     /** A volume that is gone already is success. */
     delete(volumeId: string): Promise<void>;
   };

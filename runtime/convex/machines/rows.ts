@@ -18,7 +18,7 @@ export async function liveWorkers(ctx: QueryCtx): Promise<Worker[]> {
   for (const state of LIVE_STATES) {
     const found = await ctx.db
       .query("workers")
-      .withIndex("by_state", (q) => q.eq("state", state))
+      .withIndex("by_stopped_at", (q) => q.eq("state", state))
       .take(LIVE_READ_MAX);
     rows.push(...found);
   }
@@ -58,7 +58,10 @@ async function bookForRollout(ctx: MutationCtx, worker: Worker, bootFailure: str
       turnsFailed: rollout.turnsFailed + worker.turnsFailed,
       ...(bootFailure === null
         ? {}
-        : { bootFailures: rollout.bootFailures + 1, lastBootFailure: `${worker.workerId}: ${bootFailure}`.slice(0, REASON_MAX) }),
+        : {
+            bootFailures: rollout.bootFailures + 1,
+            lastBootFailure: `${worker.workerId}: ${bootFailure}`.slice(0, REASON_MAX),
+          }),
     });
   }
 }
@@ -70,7 +73,8 @@ export async function noteRunning(
   machine: { machineId: string; region: string; state: string },
 ): Promise<void> {
   const now = Date.now();
-  const resumed = worker.state === "creating" && worker.readyAt !== undefined && worker.machineState === "suspended";
+  const resumed =
+    worker.state === "creating" && worker.readyAt !== undefined && worker.machineState === "suspended";
   await ctx.db.patch("workers", worker._id, {
     machineId: machine.machineId,
     region: machine.region,
@@ -82,13 +86,26 @@ export async function noteRunning(
     opAttempts: undefined,
     notBefore: undefined,
     missingSince: undefined,
-    ...(resumed ? { state: "active" as const, hasFreeSlot: worker.load < worker.slots, lastHeartbeatAt: now, suspectSince: undefined } : {}),
+    ...(resumed
+      ? {
+          state: "active" as const,
+          hasFreeSlot: worker.load < worker.slots,
+          lastHeartbeatAt: now,
+          suspectSince: undefined,
+        }
+      : {}),
   });
   if (resumed) await signalServe(ctx, worker.workerId);
 }
 
 /** The worker claims nothing more. With turns in hand it may finish them until the deadline. */
-export async function drainWorker(ctx: MutationCtx, worker: Worker, to: "warm" | "end", deadlineAt: number, why: string): Promise<void> {
+export async function drainWorker(
+  ctx: MutationCtx,
+  worker: Worker,
+  to: "warm" | "end",
+  deadlineAt: number,
+  why: string,
+): Promise<void> {
   await ctx.db.patch("workers", worker._id, {
     state: "draining",
     hasFreeSlot: false,
@@ -159,7 +176,11 @@ export async function endWorker(ctx: MutationCtx, worker: Worker, reason: string
  * The worker is lost: hung, unreachable, or its process ended unasked. Its token dies at once, so that it can
  * write nothing should it come back, and its leases are taken back without waiting for them to expire.
  */
-export async function loseWorker(ctx: MutationCtx, worker: Worker, how: { reason: string; bootFailed: boolean; planned: boolean }): Promise<void> {
+export async function loseWorker(
+  ctx: MutationCtx,
+  worker: Worker,
+  how: { reason: string; bootFailed: boolean; planned: boolean },
+): Promise<void> {
   const { reason, bootFailed, planned } = how;
   await endWorker(ctx, worker, reason);
   await ctx.db.patch("workers", worker._id, { tokenHash: undefined });
@@ -169,7 +190,12 @@ export async function loseWorker(ctx: MutationCtx, worker: Worker, how: { reason
 }
 
 /** The end of a row: it never revives, and its credential is worthless from now on. */
-export async function closeWorker(ctx: MutationCtx, worker: Worker, reason: string, bootFailed = false): Promise<void> {
+export async function closeWorker(
+  ctx: MutationCtx,
+  worker: Worker,
+  reason: string,
+  bootFailed = false,
+): Promise<void> {
   const now = Date.now();
   await bookUsage(ctx, worker, now);
   await bookForRollout(ctx, worker, bootFailed ? reason : null);
@@ -189,9 +215,18 @@ export async function closeWorker(ctx: MutationCtx, worker: Worker, reason: stri
   await recoverLeases(ctx, worker, reason, false);
 }
 
-async function recoverLeases(ctx: MutationCtx, worker: Worker, reason: string, planned: boolean): Promise<void> {
+async function recoverLeases(
+  ctx: MutationCtx,
+  worker: Worker,
+  reason: string,
+  planned: boolean,
+): Promise<void> {
   // Scheduled, so that a worker with many leases cannot make this transaction too large.
   if (worker.load > 0) {
-    await ctx.scheduler.runAfter(0, internal.queue.recovery.recoverWorker, { workerId: worker.workerId, reason, planned });
+    await ctx.scheduler.runAfter(0, internal.queue.recovery.recoverWorker, {
+      workerId: worker.workerId,
+      reason,
+      planned,
+    });
   }
 }

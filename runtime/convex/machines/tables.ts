@@ -102,7 +102,6 @@ export const machineTables = {
     turnsFailed: v.number(),
   })
     .index("by_worker_id", ["workerId"])
-    .index("by_state", ["state"])
     .index("by_free_slot", ["hasFreeSlot", "lastHeartbeatAt"])
     .index("by_stopped_at", ["state", "stoppedAt"]),
 

@@ -29,7 +29,11 @@ function actions(steps: readonly FleetStep[]): string[] {
   ];
   const made = parts.filter(([number]) => number > 0).map(([number, verb]) => `${verb} ${number}`);
   const ended = steps.flatMap((step) =>
-    step.do === "drain" ? [`drain ${step.workerId} (${step.why})`] : step.do === "end" ? [`end ${step.workerId} (${step.why})`] : [],
+    step.do === "drain"
+      ? [`drain ${step.workerId} (${step.why})`]
+      : step.do === "end"
+        ? [`end ${step.workerId} (${step.why})`]
+        : [],
   );
   const shown = ended.slice(0, EVENTS_SHOWN);
   if (ended.length > shown.length) shown.push(`${ended.length - shown.length} more`);

@@ -22,7 +22,12 @@ export interface DoctorFacts {
   bootingTooLong: string[];
   webhooks: Array<{ secretRef: string; drift: string[]; lastErrorMessage: string | null }>;
   /** null: not asked. */
-  fly: { answers: boolean; error: string | null; clockSkewMs: number | null; image: "present" | "absent" | "unknown" } | null;
+  fly: {
+    answers: boolean;
+    error: string | null;
+    clockSkewMs: number | null;
+    image: "present" | "absent" | "unknown";
+  } | null;
   image: string | null;
 }
 
@@ -73,10 +78,20 @@ function flyProblems(facts: DoctorFacts): Problem[] {
   if (fly === null) return [];
   const problems: Problem[] = [];
   if (!fly.answers) {
-    problems.push({ kind: "fly", severity: "error", message: `The Fly app cannot be used: ${fly.error ?? "no reason given"}`, command: UP });
+    problems.push({
+      kind: "fly",
+      severity: "error",
+      message: `The Fly app cannot be used: ${fly.error ?? "no reason given"}`,
+      command: UP,
+    });
   }
   if (fly.image === "absent") {
-    problems.push({ kind: "image_absent", severity: "error", message: `The image ${facts.image ?? ""} is not in its registry: no machine can start.`, command: UP });
+    problems.push({
+      kind: "image_absent",
+      severity: "error",
+      message: `The image ${facts.image ?? ""} is not in its registry: no machine can start.`,
+      command: UP,
+    });
   }
   if (fly.clockSkewMs !== null && Math.abs(fly.clockSkewMs) > CLOCK_SKEW_MAX_MS) {
     problems.push({
@@ -97,9 +112,18 @@ function loopProblems(facts: DoctorFacts): Problem[] {
     const message = late
       ? `The scaler's next tick is ${minutes(facts.now - (loop.nextTickAt ?? 0))} late.`
       : "Messages wait and no tick of the scaler is scheduled.";
-    problems.push({ kind: "loop", severity: "error", message, command: "npx convex run factory:startWorkers" });
+    problems.push({
+      kind: "loop",
+      severity: "error",
+      message,
+      command: "npx convex run factory:startWorkers",
+    });
   }
-  if (rollout !== null && facts.now - rollout.startedAt > 2 * rollout.gateTimeoutMs && rollout.phase !== "replacing") {
+  if (
+    rollout !== null &&
+    facts.now - rollout.startedAt > 2 * rollout.gateTimeoutMs &&
+    rollout.phase !== "replacing"
+  ) {
     problems.push({
       kind: "rollout_stuck",
       severity: "error",
@@ -116,7 +140,12 @@ function loopProblems(facts: DoctorFacts): Problem[] {
     });
   }
   for (const workerId of facts.bootingTooLong) {
-    problems.push({ kind: "boot", severity: "warning", message: `${workerId} does not become ready.`, command: `fly logs --machine ${workerId}` });
+    problems.push({
+      kind: "boot",
+      severity: "warning",
+      message: `${workerId} does not become ready.`,
+      command: `fly logs --machine ${workerId}`,
+    });
   }
   if (facts.deadLetters > 0) {
     problems.push({
@@ -138,7 +167,12 @@ export function diagnose(facts: DoctorFacts): Problem[] {
   const problems: Problem[] = [];
   for (const [name, present] of Object.entries(facts.environment)) {
     if (present) continue;
-    problems.push({ kind: "environment", severity: "error", message: `${name} is not set on the deployment.`, command: UP });
+    problems.push({
+      kind: "environment",
+      severity: "error",
+      message: `${name} is not set on the deployment.`,
+      command: UP,
+    });
   }
   problems.push(...secretProblems(facts), ...flyProblems(facts), ...loopProblems(facts));
   for (const alert of facts.alerts) {
@@ -152,7 +186,12 @@ export function diagnose(facts: DoctorFacts): Problem[] {
   for (const webhook of facts.webhooks) {
     const command = `npx convex run factory:configureTelegramWebhook '{"secretRef":"${webhook.secretRef}"}'`;
     for (const drift of webhook.drift) {
-      problems.push({ kind: "webhook", severity: "error", message: `${webhook.secretRef}: ${drift}`, command });
+      problems.push({
+        kind: "webhook",
+        severity: "error",
+        message: `${webhook.secretRef}: ${drift}`,
+        command,
+      });
     }
     if (webhook.drift.length === 0 && webhook.lastErrorMessage !== null) {
       const message = `${webhook.secretRef}: Telegram's last delivery failed: ${webhook.lastErrorMessage}`;

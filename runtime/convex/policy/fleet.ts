@@ -44,6 +44,8 @@ export interface FleetFacts {
   blockedBy: string | null;
   /** The day's machine time is used up: whatever is idle goes, whatever works finishes and goes. */
   spendReached: boolean;
+  /** The stack is being destroyed: whatever is idle or resting ends, whatever works finishes and ends. */
+  retired: boolean;
 }
 
 export type FleetStep =
@@ -72,7 +74,9 @@ function byReadiness(a: FleetWorker, b: FleetWorker): number {
 }
 
 const byLoad = (a: FleetWorker, b: FleetWorker): number =>
-  a.load - b.load || (a.idleUntil ?? Infinity) - (b.idleUntil ?? Infinity) || (a.workerId < b.workerId ? -1 : 1);
+  a.load - b.load ||
+  (a.idleUntil ?? Infinity) - (b.idleUntil ?? Infinity) ||
+  (a.workerId < b.workerId ? -1 : 1);
 
 /** One planning run; holds the counts that its decisions change. */
 class Planner {
@@ -87,7 +91,10 @@ class Planner {
   }
 
   /** Workers in these states that no earlier decision of this run has taken. */
-  pick(states: readonly WorkerState[], accepts: (worker: FleetWorker) => boolean = () => true): FleetWorker[] {
+  pick(
+    states: readonly WorkerState[],
+    accepts: (worker: FleetWorker) => boolean = () => true,
+  ): FleetWorker[] {
     return this.facts.workers.filter(
       (worker) => states.includes(worker.state) && !this.taken.has(worker.workerId) && accepts(worker),
     );
@@ -155,7 +162,10 @@ function replaceOutdated(planner: Planner): void {
   const outdated = (worker: FleetWorker): boolean => worker.spec !== "target";
   let allowance = replaceAtOnceMax - planner.pick(["draining", "stopping"], outdated).length;
   const booting = planner.pick(["creating"], (worker) => !outdated(worker)).length;
-  const current = planner.pick(["creating", "active"], (worker) => !outdated(worker) && isUsable(worker)).length;
+  const current = planner.pick(
+    ["creating", "active"],
+    (worker) => !outdated(worker) && isUsable(worker),
+  ).length;
   // First the replacement, then the retirement, so that nobody waits for the change.
   const surge = Math.min(desired - current, replaceAtOnceMax - booting);
   if (surge > 0 && planner.pick(["active"], outdated).length > 0) planner.grow(surge, "target", false);
@@ -166,9 +176,14 @@ function replaceOutdated(planner: Planner): void {
     allowance -= 1;
   }
   let serving = planner.pick(["active"], isUsable).length;
+  // At the ceiling nothing can come before something goes; otherwise the replacement that boots is waited for.
+  const stuck =
+    !planner.hasRoom() &&
+    booting === 0 &&
+    !planner.steps.some((step) => step.do === "new" || step.do === "start");
   for (const worker of planner.pick(["active"], outdated).sort(byLoad)) {
     if (allowance <= 0) return;
-    if (serving - 1 < desired && planner.hasRoom()) return;
+    if (serving - 1 < desired && !stuck) return;
     planner.retire(worker, "end", "runs the former image");
     allowance -= 1;
     serving -= 1;
@@ -180,6 +195,18 @@ export function planFleet(facts: FleetFacts, now: number): FleetPlan {
   const planner = new Planner(facts);
   const { mode, desired } = facts;
 
+  if (facts.retired) {
+    for (const worker of planner.pick(["warm", "creating", "active"])) {
+      planner.retire(worker, "end", "the stack is being destroyed");
+    }
+    return {
+      steps: planner.steps,
+      short: desired,
+      shortBecause: desired > 0 ? facts.blockedBy : null,
+      checkAt: null,
+    };
+  }
+
   // Specs that are neither wanted nor the fallback have no business in the fleet.
   const unwanted = (worker: FleetWorker): boolean =>
     mode === "steady" ? worker.spec !== "target" : worker.spec === "other";
@@ -188,9 +215,15 @@ export function planFleet(facts: FleetFacts, now: number): FleetPlan {
   }
 
   if (facts.spendReached) {
-    for (const worker of planner.pick(["active"])) planner.retire(worker, "warm", "the day's machine-hours are used up");
+    for (const worker of planner.pick(["active"]))
+      planner.retire(worker, "warm", "the day's machine-hours are used up");
     const demanded = desired;
-    return { steps: planner.steps, short: demanded, shortBecause: demanded > 0 ? facts.blockedBy : null, checkAt: null };
+    return {
+      steps: planner.steps,
+      short: demanded,
+      shortBecause: demanded > 0 ? facts.blockedBy : null,
+      checkAt: null,
+    };
   }
 
   if (mode === "gating") {
@@ -216,7 +249,10 @@ export function planFleet(facts: FleetFacts, now: number): FleetPlan {
     planner.pick(["warm"], (worker) => worker.spec === regular).length +
     planner.pick(["draining"], (worker) => worker.retireTo === "warm").length;
   const idle = planner
-    .pick(["active"], (worker) => worker.load === 0 && counts(worker) && !(mode === "gating" && worker.spec === "target"))
+    .pick(
+      ["active"],
+      (worker) => worker.load === 0 && counts(worker) && !(mode === "gating" && worker.spec === "target"),
+    )
     .sort((a, b) => (a.idleUntil ?? Infinity) - (b.idleUntil ?? Infinity));
   for (const worker of idle) {
     if (surplus <= 0) break;
@@ -232,7 +268,8 @@ export function planFleet(facts: FleetFacts, now: number): FleetPlan {
   }
 
   const resting = planner.pick(["warm"], (worker) => worker.spec === regular).sort(byReadiness);
-  for (const worker of resting.slice(facts.warm.keep)) planner.retire(worker, "end", "more warm workers than wanted");
+  for (const worker of resting.slice(facts.warm.keep))
+    planner.retire(worker, "end", "more warm workers than wanted");
 
   if (facts.warm.prepare > 0 && facts.blockedBy === null && mode !== "gating") {
     const preparing = planner.pick(["creating"], (worker) => worker.prewarm).length;

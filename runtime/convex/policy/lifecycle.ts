@@ -93,19 +93,26 @@ function stepOfSilence(worker: WorkerFacts, limits: LifecycleLimits, now: number
   const from = Math.max(worker.lastSeenAt, limits.silenceCountsFrom);
   if (worker.load > 0) {
     const lostAt = from + limits.lostAfterMs.working;
-    if (now >= lostAt) return lose(worker, `no heartbeat for ${seconds(now - from)} with ${worker.load} turns running`);
+    if (now >= lostAt)
+      return lose(worker, `no heartbeat for ${seconds(now - from)} with ${worker.load} turns running`);
     return wait(lostAt);
   }
   if (worker.suspectSince !== null) {
     if (worker.lastSeenAt > worker.suspectSince) return { do: "clear_suspect" };
     const lostAt = worker.suspectSince + limits.suspectForMs;
-    return now >= lostAt ? lose(worker, `no heartbeat for ${seconds(now - worker.lastSeenAt)}`) : wait(lostAt);
+    return now >= lostAt
+      ? lose(worker, `no heartbeat for ${seconds(now - worker.lastSeenAt)}`)
+      : wait(lostAt);
   }
   // An idle worker is not watched by the clock, so that idling costs nothing: who looks, looks twice.
   return now >= from + limits.lostAfterMs.idle ? { do: "suspect" } : wait(null);
 }
 
 function stepOfMissing(worker: WorkerFacts, limits: LifecycleLimits, now: number): WorkerStep {
+  if (worker.machineId === null && worker.state === "active") {
+    // It came up before the answer to its create did: it lives as long as it beats, whatever a listing lacks.
+    return stepOfSilence(worker, limits, now);
+  }
   if (worker.machineId === null) {
     // Never known to exist. A create that is still under way may yet make it: wait for the grace.
     const until = (worker.begunAt ?? 0) + limits.missingMachineGraceMs;
@@ -154,7 +161,8 @@ export function nextWorkerStep(worker: WorkerFacts, limits: LifecycleLimits, now
       return lose(worker, `its process ended while booting (machine ${machine})`);
     case "wait":
       if (worker.state === "creating") {
-        if (now >= bootTimeoutAt) return lose(worker, `not ready ${seconds(limits.bootTimeoutMs)} after its start`);
+        if (now >= bootTimeoutAt)
+          return lose(worker, `not ready ${seconds(limits.bootTimeoutMs)} after its start`);
         return wait(bootTimeoutAt);
       }
       if (worker.state === "stopping") return order({ do: "verify" });
@@ -190,7 +198,8 @@ export function nextWorkerStep(worker: WorkerFacts, limits: LifecycleLimits, now
       if (worker.orderedAt !== null && worker.listed === null) return order({ do: "verify" });
       return order({ do: "destroy" });
     case "rest":
-      if (worker.warmSince !== null && now < worker.warmSince + SETTLE_MS) return wait(worker.warmSince + SETTLE_MS);
+      if (worker.warmSince !== null && now < worker.warmSince + SETTLE_MS)
+        return wait(worker.warmSince + SETTLE_MS);
       return order(worker.attempts >= ORDER_ATTEMPTS_MAX ? { do: "destroy" } : { do: "rest" });
     case "keep": {
       const until = (worker.warmSince ?? worker.createdAt) + limits.stoppedTtlMs;
@@ -199,7 +208,10 @@ export function nextWorkerStep(worker: WorkerFacts, limits: LifecycleLimits, now
     case "gone":
       return {
         do: "close",
-        reason: worker.state === "stopping" || worker.orderedAt !== null ? "destroyed" : `its machine is ${machine}`,
+        reason:
+          worker.state === "stopping" || worker.orderedAt !== null
+            ? "destroyed"
+            : `its machine is ${machine}`,
         bootFailed: worker.state === "creating" && worker.readyAt === null,
       };
   }

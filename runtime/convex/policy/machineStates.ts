@@ -207,5 +207,7 @@ export function isResting(machine: MachineState): boolean {
 
 /** The machine exists, is not at rest and has not failed: an order to start it was obeyed. */
 export function isRunning(machine: MachineState): boolean {
-  return !isOver(machine) && !isResting(machine) && !["failed", "launch_failed", "destroying"].includes(machine);
+  return (
+    !isOver(machine) && !isResting(machine) && !["failed", "launch_failed", "destroying"].includes(machine)
+  );
 }

@@ -13,7 +13,8 @@ export const REGION_BLOCK_MS = 5 * MINUTE;
  * @param failures failures in a row, this one included.
  */
 export function backoffMs(kind: ProviderFailureKind, failures: number, retryAfterMs: number | null): number {
-  const growing = (base: number, max: number): number => Math.min(max, base * 2 ** Math.min(16, Math.max(0, failures - 1)));
+  const growing = (base: number, max: number): number =>
+    Math.min(max, base * 2 ** Math.min(16, Math.max(0, failures - 1)));
   switch (kind) {
     case "auth":
     case "not_owned":

@@ -70,7 +70,9 @@ function retryAfterMs(header: string | null): number | null {
 export function classifyFailure(exchange: ProviderExchange): ProviderFailure {
   if (exchange.type === "timeout") return { kind: "unknown" };
   if (exchange.type === "network") {
-    return exchange.code !== null && NOT_CONNECTED.has(exchange.code) ? { kind: "unreachable" } : { kind: "unknown" };
+    return exchange.code !== null && NOT_CONNECTED.has(exchange.code)
+      ? { kind: "unreachable" }
+      : { kind: "unknown" };
   }
   const { status: httpStatus } = exchange;
   const { status, text } = readBody(exchange.body);
@@ -82,14 +84,20 @@ export function classifyFailure(exchange: ProviderExchange): ProviderFailure {
   if (status === "insufficient_capacity") return { kind: "no_capacity", scope: "region" };
   if (status === "volume_placement_capacity") return { kind: "no_capacity", scope: "volume_host" };
   if (/unique machine name violation/i.test(text)) {
-    return { kind: "name_taken", machineId: /machine id ([a-z0-9]+) already exists/i.exec(text)?.[1] ?? null };
+    return {
+      kind: "name_taken",
+      machineId: /machine id ([a-z0-9]+) already exists/i.exec(text)?.[1] ?? null,
+    };
   }
-  if (/over the allowed quota|machine limit|limit of machines|exceed.*(limit|quota)/i.test(text)) return { kind: "quota" };
+  if (/over the allowed quota|machine limit|limit of machines|exceed.*(limit|quota)/i.test(text))
+    return { kind: "quota" };
   if (/with existing volume/i.test(text) && /insufficient resources/i.test(text)) {
     return { kind: "no_capacity", scope: "volume_host" };
   }
-  if (/insufficient (cpus|memory|ips|resources) available/i.test(text)) return { kind: "no_capacity", scope: "machine_host" };
-  if (/no capacity|insufficient (resources|capacity)/i.test(text)) return { kind: "no_capacity", scope: "region" };
+  if (/insufficient (cpus|memory|ips|resources) available/i.test(text))
+    return { kind: "no_capacity", scope: "machine_host" };
+  if (/no capacity|insufficient (resources|capacity)/i.test(text))
+    return { kind: "no_capacity", scope: "region" };
   if (httpStatus === 412) return { kind: "secrets_pending" };
   if (httpStatus === 403) return { kind: "auth" };
   if (httpStatus === 409) return { kind: "busy" };

@@ -78,7 +78,10 @@ export function decideRollout(facts: RolloutFacts, policy: RolloutPolicy, now: n
     case "observing": {
       if (failed !== null) return { step: "roll_back", reason: failed };
       if (facts.bootFailures >= BOOT_FAILURES_MAX) {
-        return { step: "roll_back", reason: `workers with the new image died: ${facts.lastBootFailure ?? "no reason known"}` };
+        return {
+          step: "roll_back",
+          reason: `workers with the new image died: ${facts.lastBootFailure ?? "no reason known"}`,
+        };
       }
       if (turns >= Math.max(1, policy.gateTurnsMin)) {
         return { step: "promote", reason: `${turns} turns on the new workers, ${facts.turnsFailed} failed` };
@@ -87,9 +90,18 @@ export function decideRollout(facts: RolloutFacts, policy: RolloutPolicy, now: n
       if (policy.gateTurnsMin === 0 || now >= observedUntil) {
         // Some failed and none succeeded: too few turns to judge by rate, and no reason to go on.
         if (facts.turnsFailed > 0 && facts.turnsDone === 0) {
-          return { step: "roll_back", reason: `no turn succeeded on the new workers, ${facts.turnsFailed} failed` };
+          return {
+            step: "roll_back",
+            reason: `no turn succeeded on the new workers, ${facts.turnsFailed} failed`,
+          };
         }
-        return { step: "promote", reason: turns === 0 ? "booted and answered its probe turn; nobody wrote meanwhile" : `${turns} turns on the new workers, ${facts.turnsFailed} failed` };
+        return {
+          step: "promote",
+          reason:
+            turns === 0
+              ? "booted and answered its probe turn; nobody wrote meanwhile"
+              : `${turns} turns on the new workers, ${facts.turnsFailed} failed`,
+        };
       }
       return { step: "stay", checkAt: observedUntil };
     }

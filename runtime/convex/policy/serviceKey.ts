@@ -31,7 +31,8 @@ export type KeyFacts = {
 export function acceptedHashes(key: KeyFacts, now: number): string[] {
   if (key.revokedAt !== undefined) return [];
   if (key.expiresAt !== undefined && key.expiresAt <= now) return [];
-  const rotating = key.previousHash !== undefined && key.previousUntil !== undefined && key.previousUntil > now;
+  const rotating =
+    key.previousHash !== undefined && key.previousUntil !== undefined && key.previousUntil > now;
   return rotating && key.previousHash !== undefined ? [key.keyHash, key.previousHash] : [key.keyHash];
 }
 
@@ -47,6 +48,7 @@ export function decideUse(
 ): { allowed: true; use: UseFacts } | { allowed: false; retryAfterS: number } {
   const minute = Math.floor(now / MINUTE_MS);
   const requests = use?.minute === minute ? use.requests : 0;
-  if (requests >= limit) return { allowed: false, retryAfterS: Math.ceil(((minute + 1) * MINUTE_MS - now) / 1_000) };
+  if (requests >= limit)
+    return { allowed: false, retryAfterS: Math.ceil(((minute + 1) * MINUTE_MS - now) / 1_000) };
   return { allowed: true, use: { minute, requests: requests + 1 } };
 }

@@ -32,7 +32,8 @@ export function manifestProblem(files: readonly ManifestFile[]): string | null {
     const problem = pathProblem(path);
     if (problem !== null) return `files: path ${JSON.stringify(path.slice(0, 80))} ${problem}`;
     if (paths.has(path)) return `files: path ${JSON.stringify(path)} is listed twice`;
-    if (!/^[0-9a-f]{64}$/.test(sha256)) return `files: sha256 of ${JSON.stringify(path)} must be 64 hex digits`;
+    if (!/^[0-9a-f]{64}$/.test(sha256))
+      return `files: sha256 of ${JSON.stringify(path)} must be 64 hex digits`;
     if (!Number.isInteger(sizeBytes) || sizeBytes < 0 || sizeBytes > manifestLimits.fileBytesMax) {
       return `files: sizeBytes of ${JSON.stringify(path)} must be 0..${manifestLimits.fileBytesMax}`;
     }

@@ -84,7 +84,8 @@ export const cancelMessage = internalMutation({
     const message = await ctx.db.get("messageQueue", messageId);
     if (message === null) throw new FactoryError("not_found", `Message '${messageId}' not found`);
     const outcome = await cancelOne(ctx, message);
-    if (outcome !== "none") {
+    // Asked twice, told once.
+    if (outcome !== "none" && message.cancelRequestedAt === undefined) {
       await storeNotice(ctx, {
         conversation: message,
         destination: message.destination,

@@ -8,7 +8,7 @@ import { checkFence } from "../policy/lease.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { hasRoom } from "../policy/wake.ts";
 import type { Claim } from "../validators.ts";
-import { leaseHead } from "./heads.ts";
+import { leaseHead, type Repair } from "./heads.ts";
 import { openConversation, saveConversation } from "./openConversation.ts";
 import { claimScope, pickHead } from "./pickHead.ts";
 import { recoverOneExpired } from "./recovery.ts";
@@ -44,18 +44,24 @@ export async function claimMessage(
   }
   if (!hasRoom(caller, caller.load, config.turn.dedication)) return null;
 
-  const promoted = await promoteOneOverdue(ctx, config, now);
   const scope = claimScope(caller, config, args.agentKeys);
+  let repair = await promoteOneOverdue(ctx, config, now);
   let head = await pickHead(ctx, scope, caller.workerId, config, now);
-  let worker = caller;
-  // One repair per claim keeps what it reads bounded; the timers do the rest.
-  if (head === null && !promoted && (await recoverOneExpired(ctx, config, now))) {
-    // The expired lease may have been this worker's own: its load has changed.
-    worker = (await ctx.db.get("workers", caller._id)) ?? caller;
-    head = await pickHead(ctx, scope, caller.workerId, config, now);
+  if (head === null && repair === null) {
+    // One repair per claim keeps what it reads bounded; the timers do the rest.
+    repair = await recoverOneExpired(ctx, config, now);
+    if (repair !== null) head = await pickHead(ctx, scope, caller.workerId, config, now);
+  }
+  if (repair?.change.becameReady && head?.conversation !== repair.conversation) {
+    // It became ready but is not what this worker takes: whoever may serve it is woken.
+    const { conversation, change } = repair;
+    const check = { conversation, message: change.message, tried: [] };
+    await ctx.scheduler.runAfter(0, internal.queue.wake.checkWake, check);
   }
   if (head === null) return null;
-  return await lease(ctx, worker, head, claimKey, config, now);
+  // Read again: the recovered lease may have been this worker's own, and its load has changed then.
+  const worker = repair === null ? caller : await ctx.db.get("workers", caller._id);
+  return await lease(ctx, worker ?? caller, head, claimKey, config, now);
 }
 
 async function lease(
@@ -143,11 +149,17 @@ function newLeaseId(): string {
 }
 
 /** The scheduler promotes delayed messages; one overdue per claim covers for a scheduler that is late. */
-async function promoteOneOverdue(ctx: MutationCtx, config: RuntimeConfig, now: number): Promise<boolean> {
+async function promoteOneOverdue(
+  ctx: MutationCtx,
+  config: RuntimeConfig,
+  now: number,
+): Promise<Repair | null> {
   const overdue = await ctx.db
     .query("conversationHeads")
     .withIndex("by_due", (q) => q.eq("state", "delayed").lte("dueAt", now))
     .first();
   const message = overdue === null ? null : await ctx.db.get("messageQueue", overdue.message);
-  return message !== null && (await promoteDue(ctx, message, config, now));
+  if (overdue === null || message === null) return null;
+  const change = await promoteDue(ctx, message, config, now, false);
+  return change === null ? null : { conversation: overdue.conversation, change };
 }

@@ -42,7 +42,14 @@ export async function completeMessage(
   const { config } = await readRuntimeConfig(ctx);
   if (message.cancelRequestedAt !== undefined) {
     // Somebody said stop while the agent was writing: what it wrote is not sent.
-    await endTurn(ctx, message, { kind: "cancelled" }, worker, "neutral", config, open);
+    await endTurn(ctx, {
+      message,
+      end: { kind: "cancelled" },
+      holder: worker,
+      verdict: "neutral",
+      config,
+      open,
+    });
     return true;
   }
   await appendHistory(ctx, open, completion.history);
@@ -58,6 +65,6 @@ export async function completeMessage(
       ...(timings === undefined ? {} : { timings }),
     },
   };
-  await endTurn(ctx, message, end, worker, "done", config, open);
+  await endTurn(ctx, { message, end, holder: worker, verdict: "done", config, open });
   return true;
 }

@@ -31,19 +31,33 @@ export async function failMessage(
   if (open === null) return nothing;
   const { config } = await readRuntimeConfig(ctx);
   if (message.cancelRequestedAt !== undefined) {
-    await endTurn(ctx, message, { kind: "cancelled" }, worker, "neutral", config, open);
+    await endTurn(ctx, {
+      message,
+      end: { kind: "cancelled" },
+      holder: worker,
+      verdict: "neutral",
+      config,
+      open,
+    });
     return nothing;
   }
   const lastError = failure.errorMessage.slice(0, ERROR_KEPT_CHARS);
   const setback = { kind: "error" as const, permanent: failure.errorKind === "permanent" };
   const decision = decideRetry(config.retry, message, setback, Math.random());
   if (decision.kind === "give_up") {
-    await endTurn(ctx, message, { kind: "dead_letter", lastError }, worker, "failed", config, open);
+    await endTurn(ctx, {
+      message,
+      end: { kind: "dead_letter", lastError },
+      holder: worker,
+      verdict: "failed",
+      config,
+      open,
+    });
     return { requeued: false, deadLettered: true, nextScheduledFor: null };
   }
   const dueAt = now + decision.delayMs;
   const end = { kind: "requeue" as const, dueAt, attempts: decision.attempts, lastError };
-  await endTurn(ctx, message, end, worker, "failed", config, open);
+  await endTurn(ctx, { message, end, holder: worker, verdict: "failed", config, open });
   return { requeued: true, deadLettered: false, nextScheduledFor: dueAt };
 }
 
@@ -60,7 +74,14 @@ export async function releaseMessage(
   if (open === null) return false;
   const { config } = await readRuntimeConfig(ctx);
   if (message.cancelRequestedAt !== undefined) {
-    await endTurn(ctx, message, { kind: "cancelled" }, worker, "neutral", config, open);
+    await endTurn(ctx, {
+      message,
+      end: { kind: "cancelled" },
+      holder: worker,
+      verdict: "neutral",
+      config,
+      open,
+    });
     return true;
   }
   const decision = decideRetry(config.retry, message, { kind: "release" }, 0);
@@ -70,6 +91,6 @@ export async function releaseMessage(
     attempts: decision.attempts,
     lastError: `Released: ${args.reason}`.slice(0, ERROR_KEPT_CHARS),
   };
-  await endTurn(ctx, message, end, worker, "neutral", config, open);
+  await endTurn(ctx, { message, end, holder: worker, verdict: "neutral", config, open });
   return true;
 }

@@ -46,16 +46,19 @@ export type HeadChange =
   | { state: Head["state"] | "none"; becameReady: false }
   | { state: "ready"; becameReady: true; message: Head["message"] };
 
+/** What a claim mended on its way: a timer that is late. */
+export type Repair = { conversation: Head["conversation"]; change: HeadChange };
+
 /**
  * Makes the head mirror the first message in line. A running turn is left alone, unless it is the one that
- * has just ended (`leaseEnded`).
+ * has just ended (`leaseEnded`). `known` is the head when the caller has read it in this transaction.
  */
 export async function refreshHead(
   ctx: MutationCtx,
   open: OpenConversation,
-  { leaseEnded = false }: { leaseEnded?: boolean } = {},
+  { leaseEnded = false, known }: { leaseEnded?: boolean; known?: Head | undefined } = {},
 ): Promise<HeadChange> {
-  const head = await findHead(ctx, open.id);
+  const head = known ?? (await findHead(ctx, open.id));
   if (head?.state === "leased" && !leaseEnded) return { state: "leased", becameReady: false };
   const next = await ctx.db
     .query("messageQueue")

@@ -5,34 +5,35 @@ import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { kickScaler } from "../scaler/kick.ts";
-import { refreshHead, settleDue } from "./heads.ts";
+import { type HeadChange, refreshHead, settleDue } from "./heads.ts";
 import { openConversation, saveConversation } from "./openConversation.ts";
 import { wakeForHead } from "./wake.ts";
 
 /**
  * Promotes a message that is due. Safe to call at any time and any number of times: it acts only on a queued
- * message that is still marked as delayed and whose time has come.
+ * message that is still marked as delayed and whose time has come. null when there was nothing to do.
  *
- * @returns whether it changed anything.
+ * @param wakes false when the caller sees to whoever serves it.
  */
 export async function promoteDue(
   ctx: MutationCtx,
   message: Doc<"messageQueue">,
   config: RuntimeConfig,
   now: number,
-): Promise<boolean> {
-  if (message.status !== "queued" || !message.delayed || message.dueAt > now) return false;
+  wakes = true,
+): Promise<HeadChange | null> {
+  if (message.status !== "queued" || !message.delayed || message.dueAt > now) return null;
   const conversation = await ctx.db.get("conversations", message.conversation);
-  if (conversation === null) return false;
+  if (conversation === null) return null;
   const open = openConversation(conversation, now);
   await settleDue(ctx, open, message);
   const head = await refreshHead(ctx, open);
   await saveConversation(ctx, open);
-  if (head.becameReady) {
+  if (head.becameReady && wakes) {
     await wakeForHead(ctx, open, head.message, config);
     await kickScaler(ctx, "a delayed message is due");
   }
-  return true;
+  return head;
 }
 
 /** Scheduled for the due time by whoever delays a message. */
@@ -43,6 +44,6 @@ export const promoteMessage = internalMutation({
     const message = await ctx.db.get("messageQueue", messageId);
     if (message === null) return false;
     const { config } = await readRuntimeConfig(ctx);
-    return await promoteDue(ctx, message, config, Date.now());
+    return (await promoteDue(ctx, message, config, Date.now())) !== null;
   },
 });

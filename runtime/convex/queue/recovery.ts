@@ -16,6 +16,7 @@ import { isExpired } from "../policy/lease.ts";
 import { decideRetry, type Setback } from "../policy/retry.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { kickScaler } from "../scaler/kick.ts";
+import type { HeadChange, Repair } from "./heads.ts";
 import { endTurn, openForTurn, type TurnEnd } from "./turnEnd.ts";
 
 export const LEASE_EXPIRED_ERROR = "Lease expired while processing";
@@ -25,24 +26,27 @@ const SWEEP_PAGE = 32;
 /** More than the slots of any worker (scaling.jobsPerWorker is at most 64). */
 const WORKER_LEASES_MAX = 128;
 
-/** Takes the lease away from its holder. The caller has found it expired, or its worker dead. */
+type Taken = {
+  message: Doc<"messageQueue">;
+  setback: Setback;
+  error: string;
+  head?: Doc<"conversationHeads">;
+  wakes?: boolean;
+};
+
+/**
+ * Takes the lease away from its holder; the caller has found it expired, or its worker dead. null for a row that
+ * is not fit for it.
+ */
 async function recoverLease(
   ctx: MutationCtx,
-  message: Doc<"messageQueue">,
-  setback: Setback,
-  error: string,
+  { message, setback, error, head, wakes }: Taken,
   config: RuntimeConfig,
   now: number,
-): Promise<boolean> {
+): Promise<HeadChange | null> {
   const open = await openForTurn(ctx, message, now);
-  if (open === null) return false;
-  const holder =
-    message.workerId === undefined
-      ? null
-      : await ctx.db
-          .query("workers")
-          .withIndex("by_worker_id", (q) => q.eq("workerId", message.workerId ?? ""))
-          .first();
+  if (open === null) return null;
+  const holder = message.workerId === undefined ? null : await findHolder(ctx, message.workerId);
   const decision = decideRetry(config.retry, message, setback, 0);
   const end: TurnEnd =
     message.cancelRequestedAt !== undefined
@@ -50,8 +54,15 @@ async function recoverLease(
       : decision.kind === "give_up"
         ? { kind: "dead_letter", lastError: error }
         : { kind: "requeue", dueAt: now, attempts: decision.attempts, lastError: error };
-  await endTurn(ctx, message, end, holder, setback.kind === "release" ? "neutral" : "failed", config, open);
-  return true;
+  const verdict = setback.kind === "release" ? "neutral" : "failed";
+  return await endTurn(ctx, { message, end, holder, verdict, config, open, head, wakes });
+}
+
+async function findHolder(ctx: MutationCtx, workerId: string): Promise<Doc<"workers"> | null> {
+  return await ctx.db
+    .query("workers")
+    .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
+    .first();
 }
 
 /** Scheduled for the expiry of a lease. */
@@ -69,35 +80,42 @@ export const checkLease = internalMutation({
       return null;
     }
     const { config } = await readRuntimeConfig(ctx);
-    await recoverLease(ctx, message, { kind: "crash" }, LEASE_EXPIRED_ERROR, config, now);
+    await recoverLease(ctx, { message, setback: { kind: "crash" }, error: LEASE_EXPIRED_ERROR }, config, now);
     await kickScaler(ctx, "a lease expired");
     return null;
   },
 });
 
-/** For claim: recovers the lease that expired first, if any. */
+/**
+ * For a claim that finds nothing ready: recovers the lease that expired first, if any. Nobody is woken, since
+ * the caller takes what became ready, or sees to it.
+ */
 export async function recoverOneExpired(
   ctx: MutationCtx,
   config: RuntimeConfig,
   now: number,
-): Promise<boolean> {
+): Promise<Repair | null> {
   const head = await ctx.db
     .query("conversationHeads")
     .withIndex("by_lease_expiry", (q) => q.eq("state", "leased").lte("leaseExpiresAt", now))
     .first();
-  return head !== null && (await recoverHead(ctx, head, config, now));
+  const change = head === null ? null : await recoverHead(ctx, head, config, now, false);
+  if (head === null || change === null) return null;
+  return { conversation: head.conversation, change };
 }
 
-/** @returns false for a row that is not fit to be recovered; the caller goes on with the next. */
+/** null for a row that is not fit to be recovered; the caller goes on with the next. */
 async function recoverHead(
   ctx: MutationCtx,
   head: Doc<"conversationHeads">,
   config: RuntimeConfig,
   now: number,
-): Promise<boolean> {
+  wakes: boolean,
+): Promise<HeadChange | null> {
   const message = await ctx.db.get("messageQueue", head.message);
-  if (message === null || !isExpired(message, now)) return false;
-  return await recoverLease(ctx, message, { kind: "crash" }, LEASE_EXPIRED_ERROR, config, now);
+  if (message === null || !isExpired(message, now)) return null;
+  const setback = { kind: "crash" as const };
+  return await recoverLease(ctx, { message, setback, error: LEASE_EXPIRED_ERROR, head, wakes }, config, now);
 }
 
 /**
@@ -119,7 +137,7 @@ export const sweepLeases = internalMutation({
       .paginate({ numItems: SWEEP_PAGE, cursor: args.cursor ?? null });
     let recovered = 0;
     for (const head of page.page) {
-      if (await recoverHead(ctx, head, active.config, now)) recovered += 1;
+      if ((await recoverHead(ctx, head, active.config, now, true)) !== null) recovered += 1;
     }
     const unfit = page.page.length - recovered;
     if (!page.isDone) {
@@ -158,7 +176,8 @@ export const recoverWorker = internalMutation({
       const message = await ctx.db.get("messageQueue", head.message);
       if (message === null || message.status !== "processing" || message.workerId !== workerId) continue;
       const error = `Worker ${workerId} is gone: ${reason}`;
-      if (await recoverLease(ctx, message, setback, error, active.config, now)) recovered += 1;
+      const taken = { message, setback, error, head };
+      if ((await recoverLease(ctx, taken, active.config, now)) !== null) recovered += 1;
     }
     if (recovered > 0) await kickScaler(ctx, `${workerId} lost ${recovered} leases`);
     return { recovered };

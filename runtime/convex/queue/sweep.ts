@@ -29,7 +29,7 @@ async function promoteOverdue(ctx: MutationCtx, config: RuntimeConfig, now: numb
   let promoted = 0;
   for (const head of heads) {
     const message = await ctx.db.get("messageQueue", head.message);
-    if (message !== null && (await promoteDue(ctx, message, config, now))) promoted += 1;
+    if (message !== null && (await promoteDue(ctx, message, config, now)) !== null) promoted += 1;
   }
   return promoted;
 }

@@ -9,7 +9,7 @@ import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { hasRoom } from "../policy/wake.ts";
 import { noteWorkerIdle } from "../scaler/kick.ts";
 import { storeNotice } from "../replies/outbox.ts";
-import { refreshHead } from "./heads.ts";
+import { type HeadChange, refreshHead } from "./heads.ts";
 import { openConversation, saveConversation, type OpenConversation } from "./openConversation.ts";
 import { wakeForHead } from "./wake.ts";
 
@@ -26,24 +26,26 @@ export const GIVEN_UP_TEXT =
 /** How the turn counts for its worker: the rollout's health gate reads it. */
 type WorkerVerdict = "done" | "failed" | "neutral";
 
-/**
- * Ends the turn of `message`, whose lease the caller has checked (or found expired).
- *
- * @param holder the worker whose lease ends, freshly read; null when its row is gone.
- * @param open when the caller has opened the conversation already, to append history in the same write.
- */
-export async function endTurn(
-  ctx: MutationCtx,
-  message: Doc<"messageQueue">,
-  end: TurnEnd,
-  holder: Doc<"workers"> | null,
-  verdict: WorkerVerdict,
-  config: RuntimeConfig,
-  open: OpenConversation,
-): Promise<void> {
+export type EndingTurn = {
+  message: Doc<"messageQueue">;
+  end: TurnEnd;
+  /** The worker whose lease ends, freshly read; null when its row is gone. */
+  holder: Doc<"workers"> | null;
+  verdict: WorkerVerdict;
+  config: RuntimeConfig;
+  open: OpenConversation;
+  /** The conversation's head, when it has been read in this transaction. */
+  head?: Doc<"conversationHeads"> | undefined;
+  /** false: the caller itself serves the conversation next, or has it served. Default true. */
+  wakes?: boolean | undefined;
+};
+
+/** Ends the turn of a message whose lease the caller has checked (or found expired). */
+export async function endTurn(ctx: MutationCtx, turn: EndingTurn): Promise<HeadChange> {
+  const { message, end, holder, open, config } = turn;
   open.tally.processing -= 1;
   await writeMessage(ctx, message, end, open);
-  const head = await refreshHead(ctx, open, { leaseEnded: true });
+  const change = await refreshHead(ctx, open, { leaseEnded: true, known: turn.head });
   await saveConversation(ctx, open);
   if (end.kind === "dead_letter") {
     await storeNotice(ctx, {
@@ -54,8 +56,9 @@ export async function endTurn(
       messageId: message._id,
     });
   }
-  if (holder !== null) await unloadWorker(ctx, holder, message, verdict, config);
-  if (head.becameReady) await wakeForHead(ctx, open, head.message, config);
+  if (holder !== null) await unloadWorker(ctx, holder, message, turn.verdict, config);
+  if (change.becameReady && turn.wakes !== false) await wakeForHead(ctx, open, change.message, config);
+  return change;
 }
 
 /** Opens the conversation of a message whose turn is about to end; null for a row that lost its conversation. */
@@ -140,7 +143,7 @@ async function unloadWorker(
     turnsFailed: worker.turnsFailed + (verdict === "failed" ? 1 : 0),
   };
   await ctx.db.patch("workers", worker._id, fields);
-  if (load === 0) await noteWorkerIdle(ctx, { ...worker, ...fields });
+  if (load === 0) await noteWorkerIdle(ctx, { ...worker, ...fields }, config);
 }
 
 async function forgetCancel(

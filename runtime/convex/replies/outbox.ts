@@ -3,6 +3,7 @@ import { textParts } from "../policy/telegramText/parts.ts";
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
 import type { Answer, Destination } from "../validators.ts";
+import { emitMessageEvent, type EventType } from "../api/events.ts";
 import { controlLane, ensureLane, kickLane } from "./lanes.ts";
 
 type TelegramDestination = Extract<Destination, { kind: "telegram" }>;
@@ -21,6 +22,7 @@ export async function storeAnswer(
   answer: Answer,
 ): Promise<{ parts: number }> {
   const { destination } = message;
+  if (destination?.kind === "api") await emitMessageEvent(ctx, message, "message.answered", answer.text);
   if (destination === null || destination.kind !== "telegram") return { parts: 0 };
   const contents: PartContent[] = [
     ...textParts(answer.text).map((part): PartContent => ({ kind: "text", ...part })),
@@ -49,9 +51,20 @@ export type Notice = {
   lane?: "conversation" | "control";
 };
 
-/** Stores a line that the system itself says to a person. Nothing happens for destinations other than chats. */
+/** Reasons that end a message: a consumer app is told of them by webhook, since it has no chat to be told in. */
+const endingReasons: Record<string, EventType> = {
+  given_up: "message.failed",
+  cancelled: "message.cancelled",
+};
+
+/** Stores a line that the system itself says to a person in a chat; a consumer app is told of a message's end. */
 export async function storeNotice(ctx: MutationCtx, notice: Notice): Promise<void> {
   const { destination } = notice;
+  const ending = endingReasons[notice.reason];
+  if (destination?.kind === "api" && ending !== undefined && notice.messageId !== undefined) {
+    const message = await ctx.db.get("messageQueue", notice.messageId);
+    if (message !== null) await emitMessageEvent(ctx, message, ending, notice.reason);
+  }
   if (destination === null || destination.kind !== "telegram") return;
   const { conversationId } = notice.conversation;
   await appendParts(

@@ -14,7 +14,11 @@ export async function raiseAlert(ctx: MutationCtx, kind: string, message: string
   if (existing === null) {
     await ctx.db.insert("scalerAlerts", { kind, message: shown, since: now, lastAt: now, count: 1 });
   } else {
-    await ctx.db.patch("scalerAlerts", existing._id, { message: shown, lastAt: now, count: existing.count + 1 });
+    await ctx.db.patch("scalerAlerts", existing._id, {
+      message: shown,
+      lastAt: now,
+      count: existing.count + 1,
+    });
   }
 }
 

@@ -12,7 +12,8 @@ export const SUSPEND_MEMORY_MAX_MB = 2_048;
 
 /** How an idle worker comes to rest. */
 export function restKind(config: RuntimeConfig): "suspend" | "stop" {
-  const suspends = config.scaling.warmPool.mode === "suspend" && config.provider.guest.memoryMb <= SUSPEND_MEMORY_MAX_MB;
+  const suspends =
+    config.scaling.warmPool.mode === "suspend" && config.provider.guest.memoryMb <= SUSPEND_MEMORY_MAX_MB;
   return suspends ? "suspend" : "stop";
 }
 
@@ -55,7 +56,9 @@ export async function applyStep(
       return { ...nothing, event: `${worker.workerId} rests (${machine?.state ?? "stopped"})` };
     case "close":
       await closeWorker(ctx, worker, step.reason, step.bootFailed);
-      return worker.stopReason === undefined ? { ...nothing, event: `${worker.workerId} closed: ${step.reason}` } : nothing;
+      return worker.stopReason === undefined
+        ? { ...nothing, event: `${worker.workerId} closed: ${step.reason}` }
+        : nothing;
     case "lose": {
       await loseWorker(ctx, worker, step);
       const event = `${worker.workerId} lost: ${step.reason}`;

@@ -20,17 +20,30 @@ export function volumeName(workerId: string): string {
 }
 
 /** The volume of a worker: an earlier attempt may have made it already. */
-async function ensureVolume(provider: MachineProvider, create: CreateInstruction, region: string, sizeGb: number): Promise<string> {
+async function ensureVolume(
+  provider: MachineProvider,
+  create: CreateInstruction,
+  region: string,
+  sizeGb: number,
+): Promise<string> {
   const name = volumeName(create.name);
   const existing = (await provider.volumes.list()).find(
-    (volume) => volume.name === name && volume.region === region && volume.attachedMachineId === null && volume.state === "created",
+    (volume) =>
+      volume.name === name &&
+      volume.region === region &&
+      volume.attachedMachineId === null &&
+      volume.state === "created",
   );
   if (existing !== undefined) return existing.volumeId;
   return (await provider.volumes.create({ name, region, sizeGb, guest: create.guest })).volumeId;
 }
 
 /** The machine that already bears the name, if it was made for the same worker. */
-async function adopt(provider: MachineProvider, create: CreateInstruction, machineId: string | null): Promise<ObservedMachine | null> {
+async function adopt(
+  provider: MachineProvider,
+  create: CreateInstruction,
+  machineId: string | null,
+): Promise<ObservedMachine | null> {
   const machine =
     machineId === null
       ? (await provider.list()).find((candidate) => candidate.name === create.name)
@@ -48,9 +61,20 @@ export async function createMachine(provider: MachineProvider, create: CreateIns
   let last: Failure = { kind: "no_capacity", message: "no region is configured", retryAfterMs: null };
   for (const region of create.regions) {
     try {
-      if (create.volumeSizeGb !== null) volumeId = await ensureVolume(provider, create, region, create.volumeSizeGb);
+      if (create.volumeSizeGb !== null)
+        volumeId = await ensureVolume(provider, create, region, create.volumeSizeGb);
       const { name, image, env, metadata, guest, killTimeoutMs, minSecretsVersion } = create;
-      const machine = await provider.create({ name, region, image, env, metadata, guest, killTimeoutMs, volumeId, minSecretsVersion });
+      const machine = await provider.create({
+        name,
+        region,
+        image,
+        env,
+        metadata,
+        guest,
+        killTimeoutMs,
+        volumeId,
+        minSecretsVersion,
+      });
       return { ok: true, machine, regionsWithoutRoom, ...(volumeId === null ? {} : { volumeId }) };
     } catch (error) {
       last = toFailure(error);
@@ -97,7 +121,11 @@ async function dropVolume(provider: MachineProvider, volumeId: string): Promise<
 }
 
 /** A machine that is proven gone leaves its volume behind: that goes with it, before the row says so. */
-async function lookAt(provider: MachineProvider, machineId: string, volumeId: string | null): Promise<ObservedMachine> {
+async function lookAt(
+  provider: MachineProvider,
+  machineId: string,
+  volumeId: string | null,
+): Promise<ObservedMachine> {
   try {
     const machine = await provider.get(machineId);
     if (volumeId !== null && isOver(readMachineState(machine.state))) await provider.volumes.delete(volumeId);
@@ -110,7 +138,10 @@ async function lookAt(provider: MachineProvider, machineId: string, volumeId: st
 }
 
 /** One call about a machine that exists. */
-export async function callMachine(provider: MachineProvider, instruction: MachineInstruction): Promise<Outcome> {
+export async function callMachine(
+  provider: MachineProvider,
+  instruction: MachineInstruction,
+): Promise<Outcome> {
   const { op, machineId, timeoutMs } = instruction;
   const done = (machine: ObservedMachine | null): Outcome => ({ ok: true, machine, regionsWithoutRoom: [] });
   try {

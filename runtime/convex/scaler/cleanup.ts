@@ -10,7 +10,6 @@ import { ProviderError } from "../machines/providerError.ts";
 import type { MachineProvider, ObservedMachine, ObservedVolume } from "../machines/provider.ts";
 import { liveWorkers } from "../machines/rows.ts";
 import { cellOf, readMachineState } from "../policy/machineStates.ts";
-import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { readSecret } from "../secrets/read.ts";
 import { volumeName } from "./calls.ts";
 import { factoryOwner } from "./environment.ts";
@@ -84,15 +83,28 @@ interface Report {
 }
 
 /** Volumes of ours that are attached to nothing and belong to no live worker. */
-function unusedVolumes(volumes: readonly ObservedVolume[], live: ReadonlySet<string>, prefix: string | null): ObservedVolume[] {
+function unusedVolumes(
+  volumes: readonly ObservedVolume[],
+  live: ReadonlySet<string>,
+  prefix: string | null,
+): ObservedVolume[] {
   if (prefix === null) return [];
   const ours = volumeName(prefix);
   return volumes.filter(
-    (volume) => volume.name.startsWith(ours) && volume.attachedMachineId === null && volume.state === "created" && !live.has(volume.name),
+    (volume) =>
+      volume.name.startsWith(ours) &&
+      volume.attachedMachineId === null &&
+      volume.state === "created" &&
+      !live.has(volume.name),
   );
 }
 
-async function attempt(report: Report, label: string, list: string[], act: () => Promise<void>): Promise<void> {
+async function attempt(
+  report: Report,
+  label: string,
+  list: string[],
+  act: () => Promise<void>,
+): Promise<void> {
   try {
     if (!report.dryRun) await act();
     list.push(label);
@@ -112,9 +124,12 @@ export const runFlyCleanup = internalAction({
   handler: async (ctx, { dryRun, actor }): Promise<Report> => {
     const known = await ctx.runQuery(internal.scaler.cleanup.facts, {});
     if (known.token === null) {
-      throw new FactoryError("not_configured", "Missing Fly API token. Import an active 'fly.apiToken' secret or pass flyApiToken explicitly.");
+      throw new FactoryError(
+        "not_configured",
+        "Missing Fly API token. Import an active 'fly.apiToken' secret or pass flyApiToken explicitly.",
+      );
     }
-    const provider: MachineProvider = createProvider(known.provider as RuntimeConfig["provider"], known.token);
+    const provider: MachineProvider = createProvider(known.provider, known.token);
     const owner = factoryOwner();
     const machines = await provider.list();
     await provider.verifyOwner(owner, machines);
@@ -130,7 +145,9 @@ export const runFlyCleanup = internalAction({
       dryRun: dryRun === true,
     };
     const liveNames = new Set(known.live.map((row) => row.workerId));
-    const liveMachines = new Set(known.live.flatMap((row) => (row.machineId === null ? [] : [row.machineId])));
+    const liveMachines = new Set(
+      known.live.flatMap((row) => (row.machineId === null ? [] : [row.machineId])),
+    );
     const firstSeen = new Map(known.known.map((row) => [row.machineId, row.firstSeenAt]));
     const isOrphan = (machine: ObservedMachine): boolean =>
       machine.owner === owner &&
@@ -141,16 +158,26 @@ export const runFlyCleanup = internalAction({
       const seenAt = firstSeen.get(machine.machineId);
       // Never seen by a reconcile: it may be in the making. The reconcile below records it.
       if (seenAt === undefined || Date.now() - seenAt < known.graceMs) report.waiting.push(machine.name);
-      else await attempt(report, machine.name, report.destroyedMachines, () => provider.destroy(machine.machineId));
+      else
+        await attempt(report, machine.name, report.destroyedMachines, () =>
+          provider.destroy(machine.machineId),
+        );
     }
     const volumeNames = new Set([...liveNames].map(volumeName));
     for (const volume of unusedVolumes(volumes, volumeNames, known.namePrefix).slice(0, ENDED_MAX)) {
-      await attempt(report, volume.volumeId, report.deletedVolumes, () => provider.volumes.delete(volume.volumeId));
+      await attempt(report, volume.volumeId, report.deletedVolumes, () =>
+        provider.volumes.delete(volume.volumeId),
+      );
     }
     const detail = `${report.destroyedMachines.length} machines destroyed, ${report.deletedVolumes.length} volumes deleted, ${report.waiting.length} waiting, ${report.failed.length} failed`;
     if (!report.dryRun) {
-      await ctx.runMutation(internal.scaler.cleanup.note, { actor: actor ?? "operator", detail, failed: report.failed.length });
-      if (report.waiting.length > 0) await ctx.runMutation(internal.scaler.operators.startWorkers, { actor: "cleanup" });
+      await ctx.runMutation(internal.scaler.cleanup.note, {
+        actor: actor ?? "operator",
+        detail,
+        failed: report.failed.length,
+      });
+      if (report.waiting.length > 0)
+        await ctx.runMutation(internal.scaler.operators.startWorkers, { actor: "cleanup" });
     }
     return report;
   },
@@ -163,16 +190,26 @@ export const deleteFlyVolume = internalAction({
   handler: async (ctx, { volumeId, actor }): Promise<{ deleted: boolean; reason: string | null }> => {
     const known = await ctx.runQuery(internal.scaler.cleanup.facts, {});
     if (known.token === null) {
-      throw new FactoryError("not_configured", "Missing Fly API token. Import an active 'fly.apiToken' secret or pass flyApiToken explicitly.");
+      throw new FactoryError(
+        "not_configured",
+        "Missing Fly API token. Import an active 'fly.apiToken' secret or pass flyApiToken explicitly.",
+      );
     }
-    const provider = createProvider(known.provider as RuntimeConfig["provider"], known.token);
+    const provider = createProvider(known.provider, known.token);
     await provider.verifyOwner(factoryOwner(), await provider.list());
     const volume = (await provider.volumes.list()).find((candidate) => candidate.volumeId === volumeId);
     if (volume !== undefined && volume.attachedMachineId !== null) {
-      return { deleted: false, reason: `Volume ${volumeId} is attached to machine ${volume.attachedMachineId}.` };
+      return {
+        deleted: false,
+        reason: `Volume ${volumeId} is attached to machine ${volume.attachedMachineId}.`,
+      };
     }
     await provider.volumes.delete(volumeId);
-    await ctx.runMutation(internal.scaler.cleanup.note, { actor: actor ?? "operator", detail: `volume ${volumeId} deleted`, failed: 0 });
+    await ctx.runMutation(internal.scaler.cleanup.note, {
+      actor: actor ?? "operator",
+      detail: `volume ${volumeId} deleted`,
+      failed: 0,
+    });
     return { deleted: true, reason: null };
   },
 });

@@ -75,7 +75,8 @@ export const read = internalQuery({
     const orphan = await ctx.db.query("orphanMachines").first();
     const concerned = rows.length > 0 || orphan !== null || demand.due > 0 || scaling.minWorkers > 0;
     const list = listDue && !backedOff && concerned;
-    const checked = state.ownerCheckedApp === provider.appName && now < (state.ownerCheckedAt ?? 0) + OWNER_RECHECK_MS;
+    const checked =
+      state.ownerCheckedApp === provider.appName && now < (state.ownerCheckedAt ?? 0) + OWNER_RECHECK_MS;
     return { go: "yes", provider, token, list, checkOwner: list && !checked, demand };
   },
 });

@@ -24,7 +24,13 @@ export async function logDecision(
   const latest = await ctx.db.query("scalerDecisions").withIndex("by_seq").order("desc").first();
   if (latest?.text === text) return;
   const seq = (latest?.seq ?? 0) + 1;
-  await ctx.db.insert("scalerDecisions", { at: Date.now(), generation, seq, text: text.slice(0, 1_000), ...numbers });
+  await ctx.db.insert("scalerDecisions", {
+    at: Date.now(),
+    generation,
+    seq,
+    text: text.slice(0, 1_000),
+    ...numbers,
+  });
   const surplus = await ctx.db
     .query("scalerDecisions")
     .withIndex("by_seq", (q) => q.lte("seq", seq - DECISIONS_MAX))

@@ -11,7 +11,10 @@ const HEADS_READ_MAX = 1_000;
  * Conversations that are due or run now. Read in a query of its own, never in the plan's transaction, so that
  * planning and enqueues do not contend for the counters.
  */
-export async function readDemand(ctx: QueryCtx, dedication: RuntimeConfig["turn"]["dedication"]): Promise<Demand> {
+export async function readDemand(
+  ctx: QueryCtx,
+  dedication: RuntimeConfig["turn"]["dedication"],
+): Promise<Demand> {
   const shards = await ctx.db.query("queueCounters").take(SHARDS_MAX);
   const due = shards.reduce((sum, shard) => sum + shard.headsReady, 0);
   const running = shards.reduce((sum, shard) => sum + shard.headsLeased, 0);

@@ -76,7 +76,11 @@ export const facts = internalQuery({
       try {
         const value = await readSecret(ctx, secretRef);
         if (secretRef === "fly.apiToken") token = value;
-        if (secretRef === "convex.url" && value !== null && new URL(value).hostname.endsWith(".convex.cloud")) {
+        if (
+          secretRef === "convex.url" &&
+          value !== null &&
+          new URL(value).hostname.endsWith(".convex.cloud")
+        ) {
           problem = "'convex.url' holds the .convex.cloud URL; the .convex.site URL is wanted there.";
         }
       } catch {
@@ -88,7 +92,8 @@ export const facts = internalQuery({
       .query("conversationHeads")
       .withIndex("by_due", (q) => q.eq("state", "ready"))
       .first();
-    const demand = active === null ? { due: 0, running: 0 } : await readDemand(ctx, active.config.turn.dedication);
+    const demand =
+      active === null ? { due: 0, running: 0 } : await readDemand(ctx, active.config.turn.dedication);
     const counters = await ctx.db.query("queueCounters").take(256);
     const bootTimeoutMs = active?.config.scaling.bootTimeoutMs ?? 0;
     const alerts = await ctx.db.query("scalerAlerts").take(ALERTS_MAX);
@@ -109,13 +114,16 @@ export const facts = internalQuery({
             },
       loop: {
         nextTickAt: timer?.nextTickAt ?? null,
-        passSilentMs: state?.passStartedAt === undefined ? null : now - (state.passSignAt ?? state.passStartedAt),
+        passSilentMs:
+          state?.passStartedAt === undefined ? null : now - (state.passSignAt ?? state.passStartedAt),
         pending: demand.due > 0,
       },
       oldestDueMs: oldest === null ? null : Math.max(0, now - oldest.dueAt),
       deadLetters: counters.reduce((sum, shard) => sum + shard.deadLetter, 0),
       bootingTooLong: rows
-        .filter((row) => row.state === "creating" && now - (row.bootStartedAt ?? row.createdAt) > bootTimeoutMs)
+        .filter(
+          (row) => row.state === "creating" && now - (row.bootStartedAt ?? row.createdAt) > bootTimeoutMs,
+        )
         .map((row) => row.workerId),
       bots: bots.map((bot) => bot.secretRef),
       provider: active?.config.provider ?? null,
@@ -125,7 +133,10 @@ export const facts = internalQuery({
 });
 
 /** Asks Fly whether the app, the token and the image can be used. Changes nothing. */
-async function askFly(provider: RuntimeConfig["provider"], token: string): Promise<NonNullable<DoctorFacts["fly"]>> {
+async function askFly(
+  provider: RuntimeConfig["provider"],
+  token: string,
+): Promise<NonNullable<DoctorFacts["fly"]>> {
   const image = await imageState(provider.image, token, provider.registryUrl);
   try {
     const machines = createProvider(provider, token);

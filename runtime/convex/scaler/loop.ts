@@ -33,14 +33,19 @@ export const tick = internalMutation({
     if ((await readRuntimeConfigOrNull(ctx)) === null) return null;
     const state = await ensureScalerState(ctx);
     const now = Date.now();
-    if (state.passStartedAt !== undefined && now - (state.passSignAt ?? state.passStartedAt) < PASS_SILENCE_MS) {
+    if (
+      state.passStartedAt !== undefined &&
+      now - (state.passSignAt ?? state.passStartedAt) < PASS_SILENCE_MS
+    ) {
       // Single flight: the running pass asks for another tick when it ends.
       await ctx.db.patch("scalerState", state._id, { dirty: true });
       return null;
     }
     const generation = state.generation + 1;
     if (state.watchdogId !== undefined) await cancelPending(ctx, state.watchdogId);
-    const watchdogId = await ctx.scheduler.runAfter(PASS_SILENCE_MS, internal.scaler.loop.watchdog, { generation });
+    const watchdogId = await ctx.scheduler.runAfter(PASS_SILENCE_MS, internal.scaler.loop.watchdog, {
+      generation,
+    });
     await ctx.db.patch("scalerState", state._id, {
       generation,
       passStartedAt: now,
@@ -68,9 +73,18 @@ export const watchdog = internalMutation({
       return null;
     }
     // From here on the dead pass, should it be only slow, may begin no call: it does not hold the loop.
-    await ctx.db.patch("scalerState", state._id, { passStartedAt: undefined, passSignAt: undefined, watchdogId: undefined });
+    await ctx.db.patch("scalerState", state._id, {
+      passStartedAt: undefined,
+      passSignAt: undefined,
+      watchdogId: undefined,
+    });
     const numbers = { due: 0, running: 0, desired: 0, live: 0, warm: 0 };
-    await logDecision(ctx, generation, `pass ${generation} gave no sign for ${PASS_SILENCE_MS / 1_000} s: starting anew`, numbers);
+    await logDecision(
+      ctx,
+      generation,
+      `pass ${generation} gave no sign for ${PASS_SILENCE_MS / 1_000} s: starting anew`,
+      numbers,
+    );
     await ensureTickBy(ctx, Date.now(), "a pass was lost");
     return null;
   },

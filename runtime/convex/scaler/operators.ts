@@ -27,7 +27,12 @@ export const startWorkers = internalMutation({
       lastListAt: undefined,
     });
     await ensureTickBy(ctx, Date.now(), "an operator asked");
-    await recordAudit(ctx, { actor: actor ?? "operator", action: "scaler.reconcile", target: "fleet", outcome: "ok" });
+    await recordAudit(ctx, {
+      actor: actor ?? "operator",
+      action: "scaler.reconcile",
+      target: "fleet",
+      outcome: "ok",
+    });
     const rows = await liveWorkers(ctx);
     const count = (...states: string[]): number => rows.filter((row) => states.includes(row.state)).length;
     // The reconcile itself runs at once, outside this transaction; these are the numbers as it finds them.
@@ -47,7 +52,9 @@ export const checkIdleShutdowns = internalMutation({
   handler: async (ctx) => {
     const now = Date.now();
     const rows = await liveWorkers(ctx);
-    const idle = rows.filter((row) => row.state === "active" && row.load === 0 && row.scheduledShutdownAt !== undefined);
+    const idle = rows.filter(
+      (row) => row.state === "active" && row.load === 0 && row.scheduledShutdownAt !== undefined,
+    );
     const due = idle.filter((row) => (row.scheduledShutdownAt ?? 0) <= now);
     const later = idle.map((row) => row.scheduledShutdownAt ?? 0).filter((at) => at > now);
     if (due.length > 0) await ensureTickBy(ctx, now, "idle workers are due");
@@ -145,6 +152,14 @@ export const scalerDecisions = internalQuery({
       .withIndex("by_seq")
       .order("desc")
       .take(Math.min(LIST_MAX, Math.max(1, limit ?? 50)));
-    return rows.map(({ at, text, due, running, desired, live, warm }) => ({ at, text, due, running, desired, live, warm }));
+    return rows.map(({ at, text, due, running, desired, live, warm }) => ({
+      at,
+      text,
+      due,
+      running,
+      desired,
+      live,
+      warm,
+    }));
   },
 });

@@ -46,7 +46,10 @@ export function matchMachines(
     const row = rowsByName.get(machine.workerId ?? machine.name);
     const same = row !== undefined && (row.machineId === undefined || row.machineId === machine.machineId);
     // Two machines of one name cannot live at once: the one that is over is the former.
-    if (same && (!byWorker.has(row.workerId) || isOver(readMachineState(byWorker.get(row.workerId)?.state ?? "")))) {
+    if (
+      same &&
+      (!byWorker.has(row.workerId) || isOver(readMachineState(byWorker.get(row.workerId)?.state ?? "")))
+    ) {
       byWorker.set(row.workerId, machine);
     } else if (!same || !isOver(readMachineState(machine.state))) {
       unmatched.push(machine);

@@ -20,7 +20,16 @@ import { holdsPass, readScalerState } from "./state.ts";
 /** First look at whether an accepted order was obeyed, ms. */
 const LOOK_AFTER_MS = 1_000;
 /** Alerts that a call which succeeds puts an end to. */
-const MENDED_BY_SUCCESS = ["auth", "quota", "no_capacity", "rejected", "not_owned", "secrets_pending", "provider", "config"];
+const MENDED_BY_SUCCESS = [
+  "auth",
+  "quota",
+  "no_capacity",
+  "rejected",
+  "not_owned",
+  "secrets_pending",
+  "provider",
+  "config",
+];
 
 type Worker = Doc<"workers">;
 
@@ -55,7 +64,9 @@ async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Inst
   const { provider } = await configOf(ctx, worker);
   const state = await readScalerState(ctx);
   const now = Date.now();
-  const blocked = new Set((state?.regionBlocks ?? []).filter((block) => block.until > now).map((block) => block.region));
+  const blocked = new Set(
+    (state?.regionBlocks ?? []).filter((block) => block.until > now).map((block) => block.region),
+  );
   const open = current.provider.regions.filter((region) => !blocked.has(region));
   return {
     kind: "create",
@@ -99,7 +110,13 @@ export const begin = internalMutation({
     await ctx.db.patch("workers", worker._id, { op: { kind, begunAt: now, generation } });
     if (kind === "create") return await createInstruction(ctx, worker);
     const { drain } = (await readRuntimeConfig(ctx)).config;
-    return { kind: "machine", op: kind, machineId: worker.machineId ?? "", timeoutMs: drain.killTimeoutMs, volumeId: worker.volumeId ?? null };
+    return {
+      kind: "machine",
+      op: kind,
+      machineId: worker.machineId ?? "",
+      timeoutMs: drain.killTimeoutMs,
+      volumeId: worker.volumeId ?? null,
+    };
   },
 });
 
@@ -136,7 +153,11 @@ async function noteSuccess(
     case "suspend":
     case "stop":
     case "destroy":
-      await ctx.db.patch("workers", worker._id, { ...settled, orderedAt: now, notBefore: now + LOOK_AFTER_MS });
+      await ctx.db.patch("workers", worker._id, {
+        ...settled,
+        orderedAt: now,
+        notBefore: now + LOOK_AFTER_MS,
+      });
       return;
     case "verify": {
       if (machine === null) return;
@@ -155,7 +176,20 @@ async function noteSuccess(
       const step = nextWorkerStep(workerFacts(fresh, state), lifecycleLimits(config, 0), now);
       // Only what needs no call and no second opinion: silence is judged by the plan, with all it knows.
       if (step.do === "rested" || step.do === "close") {
-        await applyStep(ctx, fresh, step, { ...machine, name: worker.workerId, owner: null, workerId: worker.workerId, image: null, hostReachable: true }, config);
+        await applyStep(
+          ctx,
+          fresh,
+          step,
+          {
+            ...machine,
+            name: worker.workerId,
+            owner: null,
+            workerId: worker.workerId,
+            image: null,
+            hostReachable: true,
+          },
+          config,
+        );
       }
       return;
     }
@@ -180,7 +214,9 @@ async function noteFailure(ctx: MutationCtx, worker: Worker, kind: OpKind, failu
     return;
   }
   if (kind === "create") {
-    const definite = !["unknown", "rate_limited", "secrets_pending", "busy", "unreachable"].includes(failure.kind);
+    const definite = !["unknown", "rate_limited", "secrets_pending", "busy", "unreachable"].includes(
+      failure.kind,
+    );
     if (definite) await closeWorker(ctx, worker, failure.message);
     else await orderAgain(ctx, worker, failure);
     return;
@@ -203,7 +239,11 @@ async function noteFailure(ctx: MutationCtx, worker: Worker, kind: OpKind, failu
 }
 
 /** A failure holds back further creates and starts; a success lifts that. */
-export async function noteProviderHealth(ctx: MutationCtx, kind: OpKind | "list", failure: Failure | null): Promise<void> {
+export async function noteProviderHealth(
+  ctx: MutationCtx,
+  kind: OpKind | "list",
+  failure: Failure | null,
+): Promise<void> {
   const state = await readScalerState(ctx);
   if (state === null) return;
   const makes = kind === "create" || kind === "start" || kind === "list";
@@ -211,7 +251,11 @@ export async function noteProviderHealth(ctx: MutationCtx, kind: OpKind | "list"
     // A listing proves that Fly answers, not that it has room.
     if (kind === "create" || kind === "start") {
       if (state.failures > 0) {
-        await ctx.db.patch("scalerState", state._id, { failures: 0, backoffUntil: undefined, blockedBy: undefined });
+        await ctx.db.patch("scalerState", state._id, {
+          failures: 0,
+          backoffUntil: undefined,
+          blockedBy: undefined,
+        });
       }
       await clearAlerts(ctx, MENDED_BY_SUCCESS);
     } else if (kind === "list") await clearAlerts(ctx, ["auth", "not_owned", "provider", "config"]);
@@ -249,13 +293,15 @@ export const record = internalMutation({
   returns: v.null(),
   handler: async (ctx, { generation, workerId, kind, outcome }) => {
     const state = await readScalerState(ctx);
-    if (holdsPass(state, generation)) await ctx.db.patch("scalerState", state._id, { passSignAt: Date.now() });
+    if (holdsPass(state, generation))
+      await ctx.db.patch("scalerState", state._id, { passSignAt: Date.now() });
     await blockRegions(ctx, outcome.regionsWithoutRoom);
     const failed = outcome.ok ? null : outcome.failure;
     await noteProviderHealth(ctx, kind, failed?.kind === "not_found" ? null : failed);
     const worker = await findWorker(ctx, workerId);
     if (worker === null || worker.state === "stopped") return null;
-    if (outcome.volumeId !== undefined) await ctx.db.patch("workers", worker._id, { volumeId: outcome.volumeId });
+    if (outcome.volumeId !== undefined)
+      await ctx.db.patch("workers", worker._id, { volumeId: outcome.volumeId });
     // A later pass has begun another call: its own outcome counts, this one is told by the machine's state.
     if (worker.op !== undefined && worker.op.generation > generation) return null;
     if (outcome.ok) await noteSuccess(ctx, worker, kind, outcome.machine);

@@ -20,7 +20,13 @@ const CALLS_AT_ONCE = 3;
 const BEGIN_WITHIN_MS = 25_000;
 
 /** Failures after which further calls of the same pass would only fail the same way. */
-const ENDS_PASS: readonly ProviderFailureKind[] = ["rate_limited", "auth", "not_owned", "quota", "unreachable"];
+const ENDS_PASS: readonly ProviderFailureKind[] = [
+  "rate_limited",
+  "auth",
+  "not_owned",
+  "quota",
+  "unreachable",
+];
 
 async function listMachines(
   provider: MachineProvider,
@@ -36,7 +42,12 @@ async function listMachines(
 }
 
 /** Makes one planned call; returns false when the pass should make no further one. */
-async function callOne(ctx: ActionCtx, provider: MachineProvider, generation: number, op: PlannedOp): Promise<boolean> {
+async function callOne(
+  ctx: ActionCtx,
+  provider: MachineProvider,
+  generation: number,
+  op: PlannedOp,
+): Promise<boolean> {
   if (op.target === "orphan") {
     await ctx.runMutation(internal.scaler.outcome.recordOrphan, { machineId: op.machineId });
     try {
@@ -50,12 +61,19 @@ async function callOne(ctx: ActionCtx, provider: MachineProvider, generation: nu
   const instruction = await ctx.runMutation(internal.scaler.outcome.begin, { generation, workerId, kind });
   if (instruction === null) return true;
   const outcome =
-    instruction.kind === "create" ? await createMachine(provider, instruction) : await callMachine(provider, instruction);
+    instruction.kind === "create"
+      ? await createMachine(provider, instruction)
+      : await callMachine(provider, instruction);
   await ctx.runMutation(internal.scaler.outcome.record, { generation, workerId, kind, outcome });
   return outcome.ok || !ENDS_PASS.includes(outcome.failure.kind);
 }
 
-async function callAll(ctx: ActionCtx, provider: MachineProvider, generation: number, ops: readonly PlannedOp[]): Promise<void> {
+async function callAll(
+  ctx: ActionCtx,
+  provider: MachineProvider,
+  generation: number,
+  ops: readonly PlannedOp[],
+): Promise<void> {
   const startedAt = Date.now();
   const queue = [...ops];
   let goOn = true;
@@ -93,10 +111,18 @@ export const run = internalAction({
       }
       if (listed.ok) listing = listed.listing;
     }
-    const planned = await ctx.runMutation(internal.scaler.plan.plan, { generation, demand: context.demand, listing });
+    const planned = await ctx.runMutation(internal.scaler.plan.plan, {
+      generation,
+      demand: context.demand,
+      listing,
+    });
     if (planned === null) return null;
     await callAll(ctx, provider, generation, planned.ops);
-    await ctx.runMutation(internal.scaler.loop.end, { generation, nextTickAt: planned.nextTickAt, refused: null });
+    await ctx.runMutation(internal.scaler.loop.end, {
+      generation,
+      nextTickAt: planned.nextTickAt,
+      refused: null,
+    });
     return null;
   },
 });

@@ -163,7 +163,8 @@ async function carryOut(
           await closeWorker(ctx, row, step.why);
         } else {
           await endWorker(ctx, row, step.why);
-          if (row.machineId !== undefined) ops.push({ target: "worker", workerId: row.workerId, kind: "destroy" });
+          if (row.machineId !== undefined)
+            ops.push({ target: "worker", workerId: row.workerId, kind: "destroy" });
         }
         break;
     }
@@ -183,7 +184,13 @@ function nextTick(
   const now = Date.now();
   let next = times.reduce<number | null>(earlier, null);
   next = earlier(next, nextWarmChange(scaling.warmPool, now));
-  const moving = rows.some((row) => row.state === "creating" || row.state === "draining" || row.state === "stopping" || row.op !== undefined);
+  const moving = rows.some(
+    (row) =>
+      row.state === "creating" ||
+      row.state === "draining" ||
+      row.state === "stopping" ||
+      row.op !== undefined,
+  );
   const busy = demand.due + demand.running > 0 || rows.some((row) => row.load > 0);
   if (moving || busy || view.mode !== "steady") next = earlier(next, now + scaling.reconcileIntervalMs);
   return next;
@@ -196,7 +203,10 @@ export const plan = internalMutation({
     /** null when this pass did not list. */
     listing: v.union(v.array(vObserved), v.null()),
   },
-  returns: v.union(v.null(), v.object({ ops: v.array(vPlannedOp), nextTickAt: v.union(v.number(), v.null()) })),
+  returns: v.union(
+    v.null(),
+    v.object({ ops: v.array(vPlannedOp), nextTickAt: v.union(v.number(), v.null()) }),
+  ),
   handler: async (ctx, { generation, demand, listing }) => {
     const state = await readScalerState(ctx);
     if (!holdsPass(state, generation)) return null;
@@ -204,23 +214,40 @@ export const plan = internalMutation({
     const active = await readRuntimeConfig(ctx);
     const { scaling, rollout } = active.config;
     const owner = factoryOwner();
-    await ctx.db.patch("scalerState", state._id, { passSignAt: now, ...(listing === null ? {} : { lastListAt: now }) });
+    await ctx.db.patch("scalerState", state._id, {
+      passSignAt: now,
+      ...(listing === null ? {} : { lastListAt: now }),
+    });
 
     const before = await liveWorkers(ctx);
     const matched = listing === null ? null : matchMachines(before, listing, owner);
-    const settled = await settleWorkers(ctx, before, matched?.byWorker ?? null, active, state.silenceCountsFrom ?? 0);
+    const settled = await settleWorkers(
+      ctx,
+      before,
+      matched?.byWorker ?? null,
+      active,
+      state.silenceCountsFrom ?? 0,
+    );
     const orphans =
       matched === null
         ? await knownOrphans(ctx, scaling.missingMachineGraceMs)
         : await noteOrphans(ctx, matched.unmatched, scaling.missingMachineGraceMs);
     if (matched !== null && matched.foreign > 0) {
-      await raiseAlert(ctx, "foreign_machines", `${matched.foreign} machines in the app are not this deployment's; they are left alone.`);
+      await raiseAlert(
+        ctx,
+        "foreign_machines",
+        `${matched.foreign} machines in the app are not this deployment's; they are left alone.`,
+      );
     } else if (matched !== null) await clearAlerts(ctx, ["foreign_machines"]);
 
     const rows = await liveWorkers(ctx);
     const spend = await readSpend(ctx, rows, active.config);
-    const backedOff = state.backoffUntil !== undefined && state.backoffUntil > now ? (state.blockedBy ?? "backing off") : null;
-    const blockedBy = spend.reached ? spend.text : backedOff;
+    const backedOff =
+      state.backoffUntil !== undefined && state.backoffUntil > now
+        ? (state.blockedBy ?? "backing off")
+        : null;
+    const retired = active.retired === true;
+    const blockedBy = retired ? "the stack is being destroyed" : spend.reached ? spend.text : backedOff;
     const view = await advanceRollout(ctx, active, rows, blockedBy);
     const { needed, desired } = wantedWorkers(demand, scaling);
     const fleet = planFleet(
@@ -236,10 +263,17 @@ export const plan = internalMutation({
         replaceAtOnceMax: rollout.replaceAtOnceMax,
         blockedBy,
         spendReached: spend.reached,
+        retired,
       },
       now,
     );
-    const moves = await carryOut(ctx, fleet.steps, new Map(rows.map((row) => [row.workerId, row])), view, active);
+    const moves = await carryOut(
+      ctx,
+      fleet.steps,
+      new Map(rows.map((row) => [row.workerId, row])),
+      view,
+      active,
+    );
     const after = await liveWorkers(ctx);
     await noteWaiting(ctx, { spend, demand });
 

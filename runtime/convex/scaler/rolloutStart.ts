@@ -47,7 +47,11 @@ interface Stable {
  * Call in the transaction that writes a revision. A change of the machines' spec (image, guest, volume, env,
  * secrets version) starts a rollout, and supersedes one under way; everything else holds from the next decision.
  */
-export async function onConfigApplied(ctx: MutationCtx, previous: ActiveConfig | null, next: ActiveConfig): Promise<void> {
+export async function onConfigApplied(
+  ctx: MutationCtx,
+  previous: ActiveConfig | null,
+  next: ActiveConfig,
+): Promise<void> {
   const now = Date.now();
   const state = await ensureScalerState(ctx);
   // A new config may have mended what stood in the way.
@@ -100,7 +104,10 @@ export async function onConfigApplied(ctx: MutationCtx, previous: ActiveConfig |
 }
 
 /** The spec to return to: the one before, or what a superseded rollout would have returned to. */
-async function stableSpec(previous: ActiveConfig | null, running: Doc<"rollouts"> | null): Promise<Stable | null> {
+async function stableSpec(
+  previous: ActiveConfig | null,
+  running: Doc<"rollouts"> | null,
+): Promise<Stable | null> {
   if (running !== null && running.phase !== "replacing") {
     return { revision: running.stableRevision, image: running.stableImage, specHash: running.stableSpecHash };
   }

@@ -37,16 +37,23 @@ async function configAt(ctx: QueryCtx, revision: number): Promise<RuntimeConfig 
   return row === null ? null : (row.config as RuntimeConfig);
 }
 
-function facts(rollout: Doc<"rollouts">, workers: ReadonlyArray<Doc<"workers">>, active: ActiveConfig, blockedBy: string | null): RolloutFacts {
+function facts(
+  rollout: Doc<"rollouts">,
+  workers: ReadonlyArray<Doc<"workers">>,
+  active: ActiveConfig,
+  blockedBy: string | null,
+): RolloutFacts {
   const { rollout: policy, scaling } = active.config;
   const target = workers.filter((worker) => worker.specHash === rollout.specHash);
   const serving = workers.filter((worker) => worker.state === "active");
-  const sum = (pick: (worker: Doc<"workers">) => number): number => target.reduce((total, worker) => total + pick(worker), 0);
+  const sum = (pick: (worker: Doc<"workers">) => number): number =>
+    target.reduce((total, worker) => total + pick(worker), 0);
   return {
     phase: rollout.phase,
     startedAt: rollout.startedAt,
     phaseAt: rollout.phaseAt,
-    readyCanaries: target.filter((worker) => worker.state === "active" && worker.readyAt !== undefined).length,
+    readyCanaries: target.filter((worker) => worker.state === "active" && worker.readyAt !== undefined)
+      .length,
     wantedCanaries: wantedCanaries(policy, serving.length, scaling.maxWorkers),
     bootFailures: rollout.bootFailures,
     lastBootFailure: rollout.lastBootFailure ?? null,
@@ -58,9 +65,19 @@ function facts(rollout: Doc<"rollouts">, workers: ReadonlyArray<Doc<"workers">>,
 }
 
 /** Writes the former machine spec back as a new revision; everything else of the config stays as it is. */
-async function rollBack(ctx: MutationCtx, rollout: Doc<"rollouts">, active: ActiveConfig, reason: string): Promise<void> {
+async function rollBack(
+  ctx: MutationCtx,
+  rollout: Doc<"rollouts">,
+  active: ActiveConfig,
+  reason: string,
+): Promise<void> {
   const now = Date.now();
-  await ctx.db.patch("rollouts", rollout._id, { phase: "rolled_back", phaseAt: now, finishedAt: now, reason });
+  await ctx.db.patch("rollouts", rollout._id, {
+    phase: "rolled_back",
+    phaseAt: now,
+    finishedAt: now,
+    reason,
+  });
   const former = await configAt(ctx, rollout.stableRevision);
   // The history is never deleted; without it there is nothing to return to, and the alert says so.
   if (former === null) return;
@@ -70,7 +87,11 @@ async function rollBack(ctx: MutationCtx, rollout: Doc<"rollouts">, active: Acti
   };
   const { revision } = await writeRuntimeConfig(ctx, { config, actor: ROLLBACK_ACTOR, reason });
   await markStable(ctx, revision);
-  await raiseAlert(ctx, "rollout", `Revision ${rollout.revision} was rolled back: ${reason}. Mend the image or config, then run \`pulumi refresh\` and \`pulumi up\`.`);
+  await raiseAlert(
+    ctx,
+    "rollout",
+    `Revision ${rollout.revision} was rolled back: ${reason}. Mend the image or config, then run \`pulumi refresh\` and \`pulumi up\`.`,
+  );
 }
 
 /** Decides and writes the rollout's next step, and says what the fleet should be made of. */
@@ -83,7 +104,14 @@ export async function advanceRollout(
   const now = Date.now();
   const targetHash = await specHash(active.config.provider);
   const target = { revision: active.revision, specHash: targetHash };
-  const steady: RolloutView = { mode: "steady", target, stable: target, canariesWanted: 0, checkAt: null, event: null };
+  const steady: RolloutView = {
+    mode: "steady",
+    target,
+    stable: target,
+    canariesWanted: 0,
+    checkAt: null,
+    event: null,
+  };
   const rollout = await activeRollout(ctx);
   if (rollout === null) return steady;
 
@@ -98,10 +126,24 @@ export async function advanceRollout(
     }
     case "observe":
       await ctx.db.patch("rollouts", rollout._id, { phase: "observing", phaseAt: now });
-      return { mode: "gating", target, stable, canariesWanted, checkAt: now, event: "canaries are ready: watching their turns" };
+      return {
+        mode: "gating",
+        target,
+        stable,
+        canariesWanted,
+        checkAt: now,
+        event: "canaries are ready: watching their turns",
+      };
     case "promote":
       await ctx.db.patch("rollouts", rollout._id, { phase: "replacing", phaseAt: now });
-      return { mode: "replacing", target, stable, canariesWanted: 0, checkAt: now, event: `rollout promoted: ${step.reason}` };
+      return {
+        mode: "replacing",
+        target,
+        stable,
+        canariesWanted: 0,
+        checkAt: now,
+        event: `rollout promoted: ${step.reason}`,
+      };
     case "finish":
       await finish(ctx, rollout, workers, now);
       return { ...steady, event: `rollout of revision ${rollout.revision} is done` };
@@ -116,7 +158,12 @@ export async function advanceRollout(
 }
 
 /** The new spec is the stable one, and its canaries are workers like all others. */
-async function finish(ctx: MutationCtx, rollout: Doc<"rollouts">, workers: ReadonlyArray<Doc<"workers">>, now: number): Promise<void> {
+async function finish(
+  ctx: MutationCtx,
+  rollout: Doc<"rollouts">,
+  workers: ReadonlyArray<Doc<"workers">>,
+  now: number,
+): Promise<void> {
   await ctx.db.patch("rollouts", rollout._id, { phase: "done", phaseAt: now, finishedAt: now });
   for (const worker of workers) {
     if (worker.canary) await ctx.db.patch("workers", worker._id, { canary: false });

@@ -50,7 +50,13 @@ export const vInstruction = v.union(
     regions: v.array(v.string()),
     volumeSizeGb: v.union(v.number(), v.null()),
   }),
-  v.object({ kind: v.literal("machine"), op: vOpKind, machineId: v.string(), timeoutMs: v.number(), volumeId: v.union(v.string(), v.null()) }),
+  v.object({
+    kind: v.literal("machine"),
+    op: vOpKind,
+    machineId: v.string(),
+    timeoutMs: v.number(),
+    volumeId: v.union(v.string(), v.null()),
+  }),
 );
 export type Instruction = Infer<typeof vInstruction>;
 
@@ -84,6 +90,11 @@ export const vOutcome = v.union(
     volumeId: v.optional(v.string()),
     regionsWithoutRoom: v.array(v.string()),
   }),
-  v.object({ ok: v.literal(false), failure: vFailure, volumeId: v.optional(v.string()), regionsWithoutRoom: v.array(v.string()) }),
+  v.object({
+    ok: v.literal(false),
+    failure: vFailure,
+    volumeId: v.optional(v.string()),
+    regionsWithoutRoom: v.array(v.string()),
+  }),
 );
 export type Outcome = Infer<typeof vOutcome>;

@@ -24,7 +24,9 @@ export async function readSpend(
     .query("machineUsage")
     .withIndex("by_day", (q) => q.eq("day", utcDay(now)))
     .first();
-  const running = workers.flatMap((worker) => (worker.runningSince === undefined ? [] : [worker.runningSince]));
+  const running = workers.flatMap((worker) =>
+    worker.runningSince === undefined ? [] : [worker.runningSince],
+  );
   const usedMs = usedToday(booked?.ms ?? 0, running, now);
   const verdict = decideSpend(limit, usedMs, running.length, now);
   if (!verdict.reached) return { reached: false, text: "", usedMs, checkAt: verdict.reachedAt };

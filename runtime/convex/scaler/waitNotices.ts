@@ -11,7 +11,8 @@ import type { SpendView } from "./spend.ts";
 const PAGE = 50;
 const SPEND = "spend";
 /** What the person reads: no numbers of ours, only what it means for them. */
-const SPEND_TEXT = "Your message has been received. Today's capacity is used up, so the answer will come later.";
+const SPEND_TEXT =
+  "Your message has been received. Today's capacity is used up, so the answer will come later.";
 
 /** Call once per plan: starts or ends the telling. */
 export async function noteWaiting(
@@ -27,7 +28,11 @@ export async function noteWaiting(
     if (told !== null) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.forget, {});
     return;
   }
-  await raiseAlert(ctx, SPEND, `Spend ceiling: ${facts.spend.text}. Raise spend.machineHoursPerDayMax and run \`pulumi up\` to go on at once.`);
+  await raiseAlert(
+    ctx,
+    SPEND,
+    `Spend ceiling: ${facts.spend.text}. Raise spend.machineHoursPerDayMax and run \`pulumi up\` to go on at once.`,
+  );
   if (facts.demand.due > 0) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, { after: 0 });
 }
 

@@ -12,7 +12,11 @@ import { signalServe } from "../machines/signals.ts";
  *
  * @returns false when the worker is already told to end; it should leave.
  */
-export async function reportReady(ctx: MutationCtx, worker: Doc<"workers">, report: ReadyReport): Promise<boolean> {
+export async function reportReady(
+  ctx: MutationCtx,
+  worker: Doc<"workers">,
+  report: ReadyReport,
+): Promise<boolean> {
   const now = Date.now();
   if (worker.state !== "creating" && worker.state !== "active") return false;
   const active = await readRuntimeConfigOrNull(ctx);
@@ -20,7 +24,11 @@ export async function reportReady(ctx: MutationCtx, worker: Doc<"workers">, repo
     state: "active",
     readyAt: now,
     lastHeartbeatAt: now,
-    hasFreeSlot: hasRoom({ ...worker, state: "active" }, worker.load, active?.config.turn.dedication ?? "none"),
+    hasFreeSlot: hasRoom(
+      { ...worker, state: "active" },
+      worker.load,
+      active?.config.turn.dedication ?? "none",
+    ),
     suspectSince: undefined,
     bootMs: report.bootMs,
     probeTurnMs: report.probeTurnMs,
@@ -39,12 +47,22 @@ export async function reportReady(ctx: MutationCtx, worker: Doc<"workers">, repo
  * The worker's own goodbye, after a drain. Its process ends now; the machine is dealt with by the next tick.
  * Leases that it did not release are left to recovery: a goodbye proves nothing about them.
  */
-export async function reportStopped(ctx: MutationCtx, worker: Doc<"workers">, reason: string): Promise<boolean> {
+export async function reportStopped(
+  ctx: MutationCtx,
+  worker: Doc<"workers">,
+  reason: string,
+): Promise<boolean> {
   if (worker.state === "stopped") return false;
   const leaving = worker.state === "creating" || worker.state === "active";
   await ctx.db.patch("workers", worker._id, {
     hasFreeSlot: false,
-    ...(leaving ? { state: "stopping" as const, retireTo: "end" as const, stopReason: `worker left: ${reason}`.slice(0, 500) } : {}),
+    ...(leaving
+      ? {
+          state: "stopping" as const,
+          retireTo: "end" as const,
+          stopReason: `worker left: ${reason}`.slice(0, 500),
+        }
+      : {}),
   });
   await kickScaler(ctx, `${worker.workerId} left: ${reason}`.slice(0, 200));
   return true;

@@ -274,10 +274,17 @@ export const broadcastReport = internalQuery({
     if (broadcast === null || broadcast.companyId !== companyId) {
       throw new FactoryError("not_found", `Broadcast '${broadcastId}' not found`);
     }
-    const { page, continueCursor, isDone } = await ctx.db
+    const after = cursor === null ? null : ctx.db.normalizeId("identityBindings", cursor);
+    if (cursor !== null && after === null)
+      throw new FactoryError("invalid_argument", "cursor is not one of ours");
+    const rows = await ctx.db
       .query("broadcastTargets")
-      .withIndex("by_broadcast_binding", (q) => q.eq("broadcastId", broadcastId))
-      .paginate({ cursor, numItems: REPORT_PAGE_MAX });
+      .withIndex("by_broadcast_binding", (q) => {
+        const ofBroadcast = q.eq("broadcastId", broadcastId);
+        return after === null ? ofBroadcast : ofBroadcast.gt("bindingId", after);
+      })
+      .take(REPORT_PAGE_MAX + 1);
+    const page = rows.slice(0, REPORT_PAGE_MAX);
     const { state, totalTargets, enqueued, failed } = broadcast;
     return {
       state,
@@ -290,7 +297,7 @@ export const broadcastReport = internalQuery({
         reason: reason ?? null,
         messageId: messageId ?? null,
       })),
-      cursor: isDone ? null : continueCursor,
+      cursor: rows.length > page.length ? (page.at(-1)?.bindingId ?? null) : null,
     };
   },
 });

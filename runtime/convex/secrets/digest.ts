@@ -34,12 +34,14 @@ export async function sha256Hex(text: string): Promise<string> {
   return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", utf8(text))));
 }
 
+export async function hmacSha256(key: Bytes, text: string): Promise<Bytes> {
+  const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  return new Uint8Array(await crypto.subtle.sign("HMAC", imported, utf8(text)));
+}
+
 /** HMAC-SHA256 as base64url without padding. */
 export async function hmacBase64Url(key: Bytes, text: string): Promise<string> {
-  const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, [
-    "sign",
-  ]);
-  return toBase64Url(new Uint8Array(await crypto.subtle.sign("HMAC", imported, utf8(text))));
+  return toBase64Url(await hmacSha256(key, text));
 }
 
 /**

@@ -16,6 +16,7 @@ export async function answerFileUploadUrls(
   const message = await heldMessage(ctx, worker, lease, Date.now());
   if (message === null) return [];
   const urls: string[] = [];
-  for (let index = 0; index < Math.min(count, FILES_MAX); index += 1) urls.push(await ctx.storage.generateUploadUrl());
+  for (let index = 0; index < Math.min(count, FILES_MAX); index += 1)
+    urls.push(await ctx.storage.generateUploadUrl());
   return urls;
 }

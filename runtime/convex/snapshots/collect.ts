@@ -30,7 +30,11 @@ export const collect = internalMutation({
     const now = Date.now();
     const retired = await retireAbandoned(ctx, now - ABANDONED_AFTER_MS);
     const rowsDeleted = await deleteFinishedRows(ctx, now - FINISHED_ROWS_KEPT_MS);
-    const orphans = await deleteOrphans(ctx, orphansAfter ?? now - ORPHAN_WINDOW_MS, now - ABANDONED_AFTER_MS);
+    const orphans = await deleteOrphans(
+      ctx,
+      orphansAfter ?? now - ORPHAN_WINDOW_MS,
+      now - ABANDONED_AFTER_MS,
+    );
     if (retired === BATCH || rowsDeleted === BATCH || orphans.next !== null) {
       await ctx.scheduler.runAfter(0, internal.snapshots.collect.collect, {
         orphansAfter: orphans.next ?? now,

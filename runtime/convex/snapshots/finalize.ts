@@ -42,7 +42,8 @@ export async function finalizeUpload(
   }
   const wanted = new Set(manifest.state.files.map((file) => file.sha256));
   for (const { sha256, storageId, encoding } of uploaded) {
-    if (!wanted.has(sha256)) throw new FactoryError("invalid_argument", `uploaded: ${sha256} is not in the manifest`);
+    if (!wanted.has(sha256))
+      throw new FactoryError("invalid_argument", `uploaded: ${sha256} is not in the manifest`);
     if (blobs.has(sha256)) continue;
     await adoptBlob(ctx, storageId, snapshot);
     blobs.set(sha256, { storageId, encoding });
@@ -51,7 +52,10 @@ export async function finalizeUpload(
   const files: StoredFile[] = manifest.state.files.map((file) => {
     const blob = blobs.get(file.sha256);
     if (blob === undefined) {
-      throw new FactoryError("invalid_argument", `uploaded: the blob of ${JSON.stringify(file.path)} is missing`);
+      throw new FactoryError(
+        "invalid_argument",
+        `uploaded: the blob of ${JSON.stringify(file.path)} is missing`,
+      );
     }
     return { ...file, ...blob };
   });
@@ -64,7 +68,11 @@ export async function finalizeUpload(
  * A worker names blobs by id: only a file that was stored for this upload, and is nobody's yet, may become ours,
  * because what is ours is deleted one day.
  */
-async function adoptBlob(ctx: MutationCtx, storageId: Id<"_storage">, snapshot: Doc<"dataSnapshots">): Promise<void> {
+async function adoptBlob(
+  ctx: MutationCtx,
+  storageId: Id<"_storage">,
+  snapshot: Doc<"dataSnapshots">,
+): Promise<void> {
   const blob = await ctx.db.system.get("_storage", storageId);
   if (blob === null) throw new FactoryError("invalid_argument", "uploaded: a blob does not exist");
   const owner = await ctx.db
@@ -112,7 +120,8 @@ export async function commitSnapshot(
   const previous = await currentSnapshot(ctx, message.conversation);
   if (previous?._id === snapshot._id) return;
   await ctx.db.patch("dataSnapshots", snapshot._id, { current: true });
-  if (previous !== null) await retireSnapshot(ctx, previous, "expired", await storedFilesOf(ctx, snapshot._id));
+  if (previous !== null)
+    await retireSnapshot(ctx, previous, "expired", await storedFilesOf(ctx, snapshot._id));
 }
 
 async function ownSnapshot(

@@ -27,7 +27,10 @@ export async function manifestOf(
 }
 
 /** Files of a snapshot whose blobs are stored; none for one that is still being uploaded or is gone. */
-export async function storedFilesOf(ctx: QueryCtx, snapshot: Id<"dataSnapshots"> | null): Promise<StoredFile[]> {
+export async function storedFilesOf(
+  ctx: QueryCtx,
+  snapshot: Id<"dataSnapshots"> | null,
+): Promise<StoredFile[]> {
   if (snapshot === null) return [];
   const manifest = await manifestOf(ctx, snapshot);
   return manifest?.state.kind === "stored" ? manifest.state.files : [];

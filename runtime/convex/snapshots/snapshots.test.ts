@@ -12,7 +12,10 @@ import { latestSnapshotForRestore, snapshotForRestore } from "./read.ts";
 
 // Files of this folder come as `./x.ts`; the others tell where the functions' root is.
 const modules = Object.fromEntries(
-  Object.entries(import.meta.glob("../**/*.ts")).map(([path, load]) => [path.replace(/^\.\//, "../snapshots/"), load]),
+  Object.entries(import.meta.glob("../**/*.ts")).map(([path, load]) => [
+    path.replace(/^\.\//, "../snapshots/"),
+    load,
+  ]),
 );
 const HOUR_MS = 3_600_000;
 
@@ -23,9 +26,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-type World = ReturnType<typeof convexTest<typeof schema>>;
+const newWorld = () => convexTest(schema, modules);
+type World = ReturnType<typeof newWorld>;
 const hashOf = (name: string): string => name.repeat(64).slice(0, 64);
-const file = (path: string, sha256: string): SnapshotFile => ({ path, sha256: hashOf(sha256), sizeBytes: 10 });
+const file = (path: string, sha256: string): SnapshotFile => ({
+  path,
+  sha256: hashOf(sha256),
+  sizeBytes: 10,
+});
 
 /** One worker that holds one lease on one message of one conversation. */
 async function leased(t: World, conversationId = "c1") {
@@ -92,7 +100,13 @@ function deployed(ctx: MutationCtx): MutationCtx {
     get: async (_table: "_storage", id: Id<"_storage">) => typed(await real.get("_storage", id)),
     query: () => ({
       withIndex: (...args: Parameters<ReturnType<typeof real.query<"_storage">>["withIndex"]>) => ({
-        take: async (count: number) => (await real.query("_storage").withIndex(...args).take(count)).map(typed),
+        take: async (count: number) =>
+          (
+            await real
+              .query("_storage")
+              .withIndex(...args)
+              .take(count)
+          ).map(typed),
       }),
     }),
   };
@@ -109,8 +123,9 @@ async function prepare(t: World, { worker, lease }: Leased, files: SnapshotFile[
 /** Prepares, uploads what is asked for and finalises. */
 async function upload(t: World, held: Leased, files: SnapshotFile[]) {
   const { snapshotId, uploads } = await prepare(t, held, files);
-  const uploaded = [];
-  for (const { sha256 } of uploads) uploaded.push({ sha256, storageId: await storeBlob(t), encoding: "zstd" as const });
+  const uploaded: Parameters<typeof finalizeUpload>[2]["uploaded"] = [];
+  for (const { sha256 } of uploads)
+    uploaded.push({ sha256, storageId: await storeBlob(t), encoding: "zstd" as const });
   const outcome = await t.run(
     async (ctx) => await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded }),
   );
@@ -134,7 +149,7 @@ async function storedCount(t: World): Promise<number> {
 
 describe("upload", () => {
   test("asks for every blob of the first snapshot and only for changed ones after it", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const first = await upload(t, held, [file("SOUL.md", "a"), file("notes.md", "b")]);
     expect(first.asked.sort()).toEqual([hashOf("a"), hashOf("b")]);
@@ -146,14 +161,14 @@ describe("upload", () => {
   });
 
   test("equal files are asked for once", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const { asked } = await upload(t, held, [file("one.md", "a"), file("two.md", "a")]);
     expect(asked).toEqual([hashOf("a")]);
   });
 
   test("a snapshot is restored only after complete has committed it", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const { snapshotId } = await upload(t, held, [file("SOUL.md", "a")]);
     expect(await restorable(t, held)).toBeNull();
@@ -162,21 +177,25 @@ describe("upload", () => {
   });
 
   test("a repeated finalize gives the same answer", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const { snapshotId } = await upload(t, held, [file("SOUL.md", "a")]);
     const again = await t.run(
-      async (ctx) => await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded: [] }),
+      async (ctx) =>
+        await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded: [] }),
     );
     expect(again).toEqual({ ready: true, version: 1 });
   });
 
   test("a missing blob is refused and names the file", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const { snapshotId } = await prepare(t, held, [file("SOUL.md", "a")]);
     await expect(
-      t.run(async (ctx) => await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded: [] })),
+      t.run(
+        async (ctx) =>
+          await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded: [] }),
+      ),
     ).rejects.toThrow("SOUL.md");
   });
 
@@ -184,27 +203,35 @@ describe("upload", () => {
     ["another kind of file", "image/png"],
     ["a file of an earlier upload", SNAPSHOT_CONTENT_TYPE],
   ])("%s cannot be named as a blob", async (_what, type) => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const foreign = await storeBlob(t, type);
     vi.advanceTimersByTime(1_000);
     const { snapshotId } = await prepare(t, held, [file("SOUL.md", "a")]);
     const uploaded = [{ sha256: hashOf("a"), storageId: foreign, encoding: "zstd" as const }];
     await expect(
-      t.run(async (ctx) => await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded })),
+      t.run(
+        async (ctx) =>
+          await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded }),
+      ),
     ).rejects.toThrow("does not belong to this upload");
   });
 
   test("a blob of another conversation cannot be named", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const other = await leased(t, "c-other");
     await upload(t, other, [file("SOUL.md", "a")]);
     const stolen = await t.run(async (ctx) => (await ctx.db.query("snapshotBlobs").first())?.storageId);
     const held = await leased(t, "c-thief");
     const { snapshotId } = await prepare(t, held, [file("SOUL.md", "a")]);
-    const uploaded = [{ sha256: hashOf("a"), storageId: stolen as Id<"_storage">, encoding: "zstd" as const }];
+    const uploaded = [
+      { sha256: hashOf("a"), storageId: stolen as Id<"_storage">, encoding: "zstd" as const },
+    ];
     await expect(
-      t.run(async (ctx) => await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded })),
+      t.run(
+        async (ctx) =>
+          await finalizeUpload(deployed(ctx), held.worker, { ...held.lease, snapshotId, uploaded }),
+      ),
     ).rejects.toThrow("does not belong to this upload");
   });
 
@@ -217,13 +244,13 @@ describe("upload", () => {
     [""],
     [Array(20).fill("deep").join("/")],
   ])("the path %j is refused", async (path) => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     await expect(prepare(t, held, [file(path, "a")])).rejects.toThrow("files: path");
   });
 
   test("a path listed twice is refused", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     await expect(prepare(t, held, [file("a.md", "a"), file("a.md", "b")])).rejects.toThrow("listed twice");
   });
@@ -236,24 +263,30 @@ describe("fence", () => {
     ["an expired lease", { leaseExpiresAt: 1 }],
     ["a finished message", { status: "done" }],
   ];
-  test.each(stale)("%s: prepare, finalize, fail and restore give nothing and write nothing", async (_what, change) => {
-    const t = convexTest(schema, modules);
-    const held = await leased(t);
-    const { snapshotId } = await prepare(t, held, [file("SOUL.md", "a")]);
-    const uploaded = [{ sha256: hashOf("a"), storageId: await storeBlob(t), encoding: "zstd" as const }];
-    await t.run(async (ctx) => await ctx.db.patch("messageQueue", held.messageId, change));
-    const { worker, lease } = held;
-    await expect(prepare(t, held, [file("SOUL.md", "b")])).rejects.toThrow("The lease is not held");
-    await t.run(async (ctx) => {
-      expect(await finalizeUpload(deployed(ctx), worker, { ...lease, snapshotId, uploaded })).toEqual({ ready: false, version: null });
-      expect(await failUpload(ctx, worker, { ...lease, snapshotId, errorMessage: "late" })).toBe(false);
-      expect(await latestSnapshotForRestore(ctx, worker, lease)).toBeNull();
-      expect((await ctx.db.get("dataSnapshots", snapshotId))?.status).toBe("uploading");
-    });
-  });
+  test.each(stale)(
+    "%s: prepare, finalize, fail and restore give nothing and write nothing",
+    async (_what, change) => {
+      const t = newWorld();
+      const held = await leased(t);
+      const { snapshotId } = await prepare(t, held, [file("SOUL.md", "a")]);
+      const uploaded = [{ sha256: hashOf("a"), storageId: await storeBlob(t), encoding: "zstd" as const }];
+      await t.run(async (ctx) => await ctx.db.patch("messageQueue", held.messageId, change));
+      const { worker, lease } = held;
+      await expect(prepare(t, held, [file("SOUL.md", "b")])).rejects.toThrow("The lease is not held");
+      await t.run(async (ctx) => {
+        expect(await finalizeUpload(deployed(ctx), worker, { ...lease, snapshotId, uploaded })).toEqual({
+          ready: false,
+          version: null,
+        });
+        expect(await failUpload(ctx, worker, { ...lease, snapshotId, errorMessage: "late" })).toBe(false);
+        expect(await latestSnapshotForRestore(ctx, worker, lease)).toBeNull();
+        expect((await ctx.db.get("dataSnapshots", snapshotId))?.status).toBe("uploading");
+      });
+    },
+  );
 
   test("a snapshot of another lease on the same message cannot be committed", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const { snapshotId } = await upload(t, held, [file("SOUL.md", "a")]);
     await t.run(async (ctx) => await ctx.db.patch("messageQueue", held.messageId, { leaseId: "lease2" }));
@@ -263,13 +296,14 @@ describe("fence", () => {
 
 describe("retention", () => {
   test("a failed upload never hides the last good snapshot", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const good = await upload(t, held, [file("SOUL.md", "a")]);
     await commit(t, held, good.snapshotId);
     const { snapshotId } = await prepare(t, held, [file("SOUL.md", "b")]);
     await t.run(
-      async (ctx) => await failUpload(ctx, held.worker, { ...held.lease, snapshotId, errorMessage: "disk full" }),
+      async (ctx) =>
+        await failUpload(ctx, held.worker, { ...held.lease, snapshotId, errorMessage: "disk full" }),
     );
     expect((await restorable(t, held))?.version).toBe(1);
     const row = await t.run(async (ctx) => await ctx.db.get("dataSnapshots", snapshotId));
@@ -277,7 +311,7 @@ describe("retention", () => {
   });
 
   test("a commit expires the former snapshot and deletes the blobs that only it named", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const first = await upload(t, held, [file("kept.md", "a"), file("changed.md", "b")]);
     await commit(t, held, first.snapshotId);
@@ -291,7 +325,7 @@ describe("retention", () => {
   });
 
   test("the next turn clears what a turn that died had left, finalised or not", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const good = await upload(t, held, [file("SOUL.md", "a")]);
     await commit(t, held, good.snapshotId);
@@ -304,13 +338,16 @@ describe("retention", () => {
   });
 
   test("the collector retires abandoned uploads and leaves the current snapshot alone", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const good = await upload(t, held, [file("SOUL.md", "a")]);
     await commit(t, held, good.snapshotId);
     const died = await upload(t, held, [file("SOUL.md", "b")]);
     vi.advanceTimersByTime(1 * HOUR_MS);
-    expect(await t.mutation(internal.snapshots.collect.collect, {})).toMatchObject({ retired: 0, rowsDeleted: 0 });
+    expect(await t.mutation(internal.snapshots.collect.collect, {})).toMatchObject({
+      retired: 0,
+      rowsDeleted: 0,
+    });
     vi.advanceTimersByTime(6 * HOUR_MS);
     expect(await t.mutation(internal.snapshots.collect.collect, {})).toMatchObject({ retired: 1 });
     expect(await storedCount(t)).toBe(1);
@@ -321,7 +358,7 @@ describe("retention", () => {
   });
 
   test("blobs whose upload was never finalised are deleted, and no other stored file", async () => {
-    const t = convexTest(schema, modules);
+    const t = newWorld();
     const held = await leased(t);
     const good = await upload(t, held, [file("SOUL.md", "a")]);
     await commit(t, held, good.snapshotId);
@@ -331,7 +368,9 @@ describe("retention", () => {
     const young = await storeBlob(t);
     const result = await t.run(async (ctx) => await deleteOrphans(deployed(ctx), 0, Date.now()));
     expect(result.deleted).toBe(1);
-    const left = await t.run(async (ctx) => (await ctx.db.system.query("_storage").collect()).map((blob) => blob._id));
+    const left = await t.run(async (ctx) =>
+      (await ctx.db.system.query("_storage").collect()).map((blob) => blob._id),
+    );
     expect(left).toEqual(expect.arrayContaining([picture, young]));
     expect(left).not.toContain(orphan);
     expect((await restorable(t, held))?.files[0]?.url).not.toBe("about:blank");

@@ -180,6 +180,12 @@ export async function pass(t: World, ms: number): Promise<void> {
   await t.finishInProgressScheduledFunctions();
 }
 
+/** Lets that much time pass second by second: for worlds in which something (the scaler's loop) never rests. */
+export async function elapse(t: World, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 1_000) await pass(t, 1_000);
+  await t.finishInProgressScheduledFunctions();
+}
+
 const STEPS_MAX = 2_000;
 
 /** Lets everything that is scheduled happen, time passing in steps of `stepMs`. */

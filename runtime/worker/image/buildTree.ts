@@ -21,6 +21,8 @@ export { hashContext } from "./context.ts";
 export interface BuildOptions {
   outDir: string;
   openclaw: "link" | "copy";
+  /** Another entry than the image's own, for tests. */
+  entry?: string;
 }
 
 /** Contents of `image.json`. */
@@ -32,11 +34,11 @@ export interface ImageRecord {
 }
 
 /** Builds the tree into `outDir`, which is emptied first. */
-export async function buildTree({ outDir, openclaw }: BuildOptions): Promise<ImageRecord> {
+export async function buildTree({ outDir, openclaw, entry }: BuildOptions): Promise<ImageRecord> {
   const skills = await hashSkills(join(workerDir, "skills"));
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
-  await bundleWorker(join(outDir, "main.js"));
+  await bundleWorker(join(outDir, "main.js"), entry);
   await bundlePlugin(join(outDir, "plugin"));
   for (const name of Object.keys(skills)) {
     await cp(join(workerDir, "skills", name), join(outDir, "skills", name), { recursive: true });
@@ -50,7 +52,11 @@ export async function buildTree({ outDir, openclaw }: BuildOptions): Promise<Ima
   };
   await writeJson(join(outDir, "skills.json"), skills);
   await writeJson(join(outDir, "image.json"), record);
-  await writeJson(join(outDir, "package.json"), { name: "agent-factory-worker", private: true, type: "module" });
+  await writeJson(join(outDir, "package.json"), {
+    name: "agent-factory-worker",
+    private: true,
+    type: "module",
+  });
   return record;
 }
 
@@ -59,7 +65,10 @@ function sourceRevision(): string | null {
   const given = process.env["SOURCE_REVISION"];
   if (given) return given;
   try {
-    return execFileSync("git", ["rev-parse", "HEAD"], { cwd: repositoryDir, stdio: ["ignore", "pipe", "ignore"] })
+    return execFileSync("git", ["rev-parse", "HEAD"], {
+      cwd: repositoryDir,
+      stdio: ["ignore", "pipe", "ignore"],
+    })
       .toString()
       .trim();
   } catch {
@@ -81,12 +90,14 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
     },
   });
   if (values["print-hash"]) {
-    console.log(hashContext());
+    process.stdout.write(`${hashContext()}\n`);
   } else if (values.out === undefined || (values.openclaw !== "link" && values.openclaw !== "copy")) {
-    console.error("Usage: node runtime/worker/image/buildTree.ts --out DIR [--openclaw link|copy] | --print-hash");
+    console.error(
+      "Usage: node runtime/worker/image/buildTree.ts --out DIR [--openclaw link|copy] | --print-hash",
+    );
     process.exitCode = 2;
   } else {
     const record = await buildTree({ outDir: resolve(values.out), openclaw: values.openclaw });
-    console.log(JSON.stringify(record));
+    process.stdout.write(`${JSON.stringify(record)}\n`);
   }
 }

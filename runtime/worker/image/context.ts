@@ -19,7 +19,10 @@ export function readLockfile(): Lockfile {
 /** SHA-256 (hex) of everything that decides the tree: equal hashes mean equal images. */
 export function hashContext(): string {
   const hash = createHash("sha256");
-  const files = [...parts.flatMap((part) => filesBelow(join(workerDir, part))), ...shared.map((path) => join(repositoryDir, path))];
+  const files = [
+    ...parts.flatMap((part) => filesBelow(join(workerDir, part))),
+    ...shared.map((path) => join(repositoryDir, path)),
+  ];
   for (const file of files.sort()) {
     const content = readFileSync(file);
     hash.update(`${relative(repositoryDir, file).split(sep).join("/")}\0${content.length}\0`).update(content);

@@ -17,7 +17,11 @@ export interface Lockfile {
  * Everything below `path` that npm resolved, by path in the repository, sorted; without `path` itself.
  * Packages that are optional and absent from the lockfile are left out.
  */
-export function closureOf(lockfile: Lockfile, path: string, options: { dev: boolean } = { dev: false }): string[] {
+export function closureOf(
+  lockfile: Lockfile,
+  path: string,
+  options: { dev: boolean } = { dev: false },
+): string[] {
   const found = new Set<string>();
   const pending = [path];
   for (let current = pending.pop(); current !== undefined; current = pending.pop()) {
@@ -41,12 +45,19 @@ export function closureOf(lockfile: Lockfile, path: string, options: { dev: bool
 
 /** Node's own search: the nearest node_modules upwards. */
 function resolve(lockfile: Lockfile, from: string, name: string): string | null {
-  for (let dir = from; ; ) {
+  for (let dir = from; ;) {
     const candidate = dir === "" ? `node_modules/${name}` : `${dir}/node_modules/${name}`;
     if (candidate in lockfile.packages) return candidate;
     if (dir === "") return null;
     const parent = dir.lastIndexOf("/node_modules/");
     const slash = dir.lastIndexOf("/");
-    dir = parent >= 0 ? dir.slice(0, parent) : dir.startsWith("node_modules/") ? "" : slash < 0 ? "" : dir.slice(0, slash);
+    dir =
+      parent >= 0
+        ? dir.slice(0, parent)
+        : dir.startsWith("node_modules/")
+          ? ""
+          : slash < 0
+            ? ""
+            : dir.slice(0, slash);
   }
 }

@@ -11,7 +11,11 @@ import { closureOf } from "./lockfile.ts";
 const openclawPath = "node_modules/openclaw";
 
 /** Packages of features that are switched off: desktop control, browser control, compilers. */
-const leftOutPackages = [/(^|\/)node_modules\/@trycua\//, /(^|\/)node_modules\/playwright-core$/, /(^|\/)node_modules\/typescript$/];
+const leftOutPackages = [
+  /(^|\/)node_modules\/@trycua\//,
+  /(^|\/)node_modules\/playwright-core$/,
+  /(^|\/)node_modules\/typescript$/,
+];
 /** Paths inside the openclaw package that only people or the web page read. */
 const leftOutOfOpenclaw = [/^docs(\/|$)/, /^dist\/control-ui(\/|$)/, /^CHANGELOG\.md$/, /^README\.md$/];
 /** Anywhere: sources for debuggers and type checkers. */

@@ -24,8 +24,10 @@ export async function hashSkills(skillsDir: string): Promise<Record<string, stri
   for (const name of names.sort()) {
     const dir = join(skillsDir, name);
     const manifest = manifestSchema.safeParse(await readJson(join(dir, "manifest.json")));
-    if (!manifest.success) throw new Error(`Skill '${name}': manifest.json: ${z.prettifyError(manifest.error)}`);
-    if (manifest.data.name !== name) throw new Error(`Skill '${name}': manifest.json names '${manifest.data.name}'`);
+    if (!manifest.success)
+      throw new Error(`Skill '${name}': manifest.json: ${z.prettifyError(manifest.error)}`);
+    if (manifest.data.name !== name)
+      throw new Error(`Skill '${name}': manifest.json names '${manifest.data.name}'`);
     hashes[name] = await hashSkill(dir);
   }
   return hashes;
@@ -35,6 +37,9 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, "utf8")) as unknown;
   } catch (error) {
-    throw new Error(`${path} cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw new Error(
+      `${path} cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }

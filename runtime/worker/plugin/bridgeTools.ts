@@ -20,12 +20,20 @@ export function bridgeTools(sessionKey: string | undefined): PluginTool[] | null
         current === undefined
           ? { success: false, status: 400, functionKey: key, error: "The session has ended" }
           : await callBridge(current, key, args, signal);
-      return { content: [{ type: "text", text: JSON.stringify(result) }], details: { status: result.status } };
+      return {
+        content: [{ type: "text", text: JSON.stringify(result) }],
+        details: { status: result.status },
+      };
     },
   }));
 }
 
-async function callBridge(state: SessionState, functionKey: string, args: unknown, signal: AbortSignal | undefined) {
+async function callBridge(
+  state: SessionState,
+  functionKey: string,
+  args: unknown,
+  signal: AbortSignal | undefined,
+) {
   if (!state.bridge.ok) return { success: false, status: 400, functionKey, error: state.bridge.error };
   return await executeBridgeFunction(state.bridge.config, {
     functionKey,

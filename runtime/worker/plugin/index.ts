@@ -22,7 +22,9 @@ export default {
     registerTranscripts(api);
     registerSessions(api);
     // A session that was never set up is offered nothing and may call nothing: both guards fail closed.
-    api.on("before_prompt_build", (_event, { sessionKey }) => ({ toolsAllow: sessionState(sessionKey)?.tools ?? [] }));
+    api.on("before_prompt_build", (_event, { sessionKey }) => ({
+      toolsAllow: sessionState(sessionKey)?.tools ?? [],
+    }));
     api.on("before_tool_call", (event, context) => refuseForeignTool(event, context));
     // Commands see the gateway's environment; its own token is none of their business.
     api.on("resolve_exec_env", () => ({ OPENCLAW_GATEWAY_TOKEN: "" }));
@@ -95,7 +97,11 @@ function endWithWorker(): void {
   process.stdin.resume();
 }
 
-function sessionOf(params: Record<string, unknown>): { agentId: string; sessionKey: string; sessionId: string } {
+function sessionOf(params: Record<string, unknown>): {
+  agentId: string;
+  sessionKey: string;
+  sessionId: string;
+} {
   const { agentId, sessionKey, sessionId } = params;
   if (typeof agentId !== "string" || typeof sessionKey !== "string" || typeof sessionId !== "string") {
     throw new TypeError("agentId, sessionKey and sessionId must be strings");

@@ -18,7 +18,12 @@ const sessionSchema = z.object({
   bridge: z.union([
     z.object({
       ok: z.literal(true),
-      config: z.object({ baseUrl: z.string(), serviceId: z.string(), serviceKey: z.string(), appKey: z.string() }),
+      config: z.object({
+        baseUrl: z.string(),
+        serviceId: z.string(),
+        serviceKey: z.string(),
+        appKey: z.string(),
+      }),
     }),
     z.object({ ok: z.literal(false), error: z.string() }),
   ]),

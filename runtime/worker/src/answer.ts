@@ -36,7 +36,12 @@ export type CrashPoint =
   | "completed";
 
 /** null: the lease is lost and nothing more may be written. */
-export type Answered = { hydrateMs: number; modelMs: number; snapshotMs: number; uploadedBytes: number } | null;
+export type Answered = {
+  hydrateMs: number;
+  modelMs: number;
+  snapshotMs: number;
+  uploadedBytes: number;
+} | null;
 
 /** A turn that went wrong for a reason of its own. */
 export class TurnFailed extends Error {
@@ -53,14 +58,22 @@ export async function answer(claim: Claim, keeper: LeaseKeeper, deps: AnswerDeps
     } catch (error) {
       keeper.signal.throwIfAborted();
       if (!(error instanceof GatewayUnavailableError) || run === RUNS_MAX) throw error;
-      deps.log.warn({ messageId: claim.messageId, leaseId: claim.leaseId, run }, "The gateway was lost; running again");
+      deps.log.warn(
+        { messageId: claim.messageId, leaseId: claim.leaseId, run },
+        "The gateway was lost; running again",
+      );
       // What the lost run wrote to the folder is not what the backend knows.
       deps.residents.evict(claim.conversationId);
     }
   }
 }
 
-async function answerOnce(claim: Claim, keeper: LeaseKeeper, deps: AnswerDeps, run: number): Promise<Answered> {
+async function answerOnce(
+  claim: Claim,
+  keeper: LeaseKeeper,
+  deps: AnswerDeps,
+  run: number,
+): Promise<Answered> {
   const { backend, engine, residents } = deps;
   const { signal } = keeper;
   const startedAt = performance.now();
@@ -78,7 +91,10 @@ async function answerOnce(claim: Claim, keeper: LeaseKeeper, deps: AnswerDeps, r
       deps.log.warn({ agentKey: bundle.agentKey, tool, reason }, "A tool of the profile is not granted");
     }
     deps.reached?.("restored");
-    const text = [bundle.payload.messageText, ...(await receiveAttachments(resident.folder, bundle, signal))].join("\n");
+    const text = [
+      bundle.payload.messageText,
+      ...(await receiveAttachments(resident.folder, bundle, signal)),
+    ].join("\n");
     const hydratedAt = performance.now();
     deps.reached?.("modelCalled");
     const result = await engine.runTurn(resident.session, {
@@ -101,7 +117,12 @@ async function answerOnce(claim: Claim, keeper: LeaseKeeper, deps: AnswerDeps, r
       hydrateMs: Math.round(hydratedAt - startedAt),
       modelMs: Math.round(modelEndedAt - hydratedAt),
     };
-    const stored = await store(bundle, resident, keeper, deps, { text: result.text, usage: result.usage, userText: text, timings });
+    const stored = await store(bundle, resident, keeper, deps, {
+      text: result.text,
+      usage: result.usage,
+      userText: text,
+      timings,
+    });
     return stored === null ? null : { ...timings, ...stored };
   } finally {
     stopTyping();

@@ -18,7 +18,10 @@ const environmentSchema = z.object({
   /** Cloud URL of the deployment (`.convex.cloud`): the WebSocket side, not the `.convex.site` one. */
   CONVEX_URL: z
     .url("must be a URL")
-    .refine((url) => !/\.convex\.site\/?$/.test(url), "must be the deployment's .convex.cloud URL, not .convex.site"),
+    .refine(
+      (url) => !/\.convex\.site\/?$/.test(url),
+      "must be the deployment's .convex.cloud URL, not .convex.site",
+    ),
   WORKER_ID: text,
   WORKER_TOKEN: text,
   /** Conversations served at once. */
@@ -28,10 +31,14 @@ const environmentSchema = z.object({
   /** Image by digest that this worker runs; reported with `ready`. */
   WORKER_IMAGE: text.optional(),
   /** Wipe `/data` when the owner of the work changes. */
-  WORKER_DEDICATION: z.enum(["none", "agent", "conversation"], "must be none, agent or conversation").default("none"),
+  WORKER_DEDICATION: z
+    .enum(["none", "agent", "conversation"], "must be none, agent or conversation")
+    .default("none"),
   /** Prometheus text on this loopback port; off when absent. */
   WORKER_METRICS_PORT: integer(0, 65_535).optional(),
-  WORKER_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error"], "must be a pino level").default("info"),
+  WORKER_LOG_LEVEL: z
+    .enum(["trace", "debug", "info", "warn", "error"], "must be a pino level")
+    .default("info"),
   /** Everything that this worker writes; wiped at every start. */
   DATA_DIR: z.string().startsWith("/", "must be an absolute path").default("/data"),
   /** Folder of the installed `openclaw` package. */
@@ -65,7 +72,9 @@ export type WorkerConfigResult = { ok: true; config: WorkerConfig } | { ok: fals
  * @returns all problems at once, each naming its variable and never its value.
  */
 export function parseWorkerConfig(env: Readonly<Record<string, string | undefined>>): WorkerConfigResult {
-  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
+  const present = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ""),
+  );
   const parsed = environmentSchema.safeParse(present);
   const models = planModels(present);
   const problems = parsed.success

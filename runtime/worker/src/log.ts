@@ -11,7 +11,17 @@ export interface Log {
 }
 
 /** Names under which a secret or a person's words could reach a line by accident. */
-const redacted = ["token", "credential", "key", "apiKey", "authorization", "text", "messageText", "payload", "content"];
+const redacted = [
+  "token",
+  "credential",
+  "key",
+  "apiKey",
+  "authorization",
+  "text",
+  "messageText",
+  "payload",
+  "content",
+];
 
 export function createLog(level: string, bindings: Record<string, string>): Log {
   return pino({

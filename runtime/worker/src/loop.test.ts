@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Claim, Inbox } from "../../convex/validators.ts";
 import { silentLog } from "../testing/log.ts";
 import { BackendError, type WorkerBackend } from "./backend/backend.ts";
+import { createOwnerGuard } from "./owner.ts";
 import { type LoopOptions, runLoop } from "./loop.ts";
 
 /** A loop whose turns end when the test says so; only the calls that the loop itself makes exist. */
@@ -51,9 +52,18 @@ function setUp(jobsMax = 2, overrides: Partial<WorkerBackend> = {}) {
     reconnect: () => calls.push("reconnect"),
     ...overrides,
   } as unknown as WorkerBackend;
-  const residents = { holds: () => null, evict: () => undefined } as unknown as LoopOptions["turnDeps"]["residents"];
+  const residents = {
+    holds: () => null,
+    evict: () => undefined,
+  } as unknown as LoopOptions["turnDeps"]["residents"];
   const engine = {} as LoopOptions["turnDeps"]["engine"];
-  const loop = runLoop({ backend, turnDeps: { engine, residents }, log: silentLog, jobsMax, drainTimeoutMs: 10_000 });
+  const loop = runLoop({
+    backend,
+    turnDeps: { engine, residents, owner: createOwnerGuard("none", () => Promise.resolve()) },
+    log: silentLog,
+    jobsMax,
+    drainTimeoutMs: 10_000,
+  });
   return {
     calls,
     loop,
@@ -152,7 +162,9 @@ describe("claiming", () => {
     const world = setUp(2, {
       claim: (key: string) => {
         keys.push(key);
-        return keys.length <= 3 ? Promise.reject(new BackendError("unknown", "timeout")) : Promise.resolve(null);
+        return keys.length <= 3
+          ? Promise.reject(new BackendError("unknown", "timeout"))
+          : Promise.resolve(null);
       },
     });
     await world.show({});
@@ -186,7 +198,8 @@ describe("leases", () => {
   test("heartbeats that did not arrive make the socket of the inbox suspect", async () => {
     let reachable = false;
     const world = setUp(2, {
-      heartbeat: () => (reachable ? Promise.resolve(true) : Promise.reject(new BackendError("unknown", "timeout"))),
+      heartbeat: () =>
+        reachable ? Promise.resolve(true) : Promise.reject(new BackendError("unknown", "timeout")),
     });
     await world.show({});
     await vi.advanceTimersByTimeAsync(60_000);

@@ -63,7 +63,12 @@ export function runLoop(options: LoopOptions): WorkerLoop {
   };
 
   const start = (claim: Claim, claimedAt: number): void => {
-    const turn = beginTurn(claim, claimedAt, { ...options.turnDeps, backend, log, onHeartbeat: noteHeartbeat });
+    const turn = beginTurn(claim, claimedAt, {
+      ...options.turnDeps,
+      backend,
+      log,
+      onHeartbeat: noteHeartbeat,
+    });
     turns.set(claim.messageId, turn);
     const ids = { messageId: claim.messageId, conversationId: claim.conversationId, leaseId: claim.leaseId };
     log.info({ ...ids, attempt: claim.attempt }, "Turn begun");
@@ -76,11 +81,13 @@ export function runLoop(options: LoopOptions): WorkerLoop {
     });
   };
 
+  const hasWork = (): boolean => state === "serving" && turns.size < jobsMax && wanted > 0;
+
   /** Claims while slots are free. A claim whose answer got lost is repeated with its key: the same lease returns. */
   const claimAll = async (): Promise<void> => {
     let claimKey: string = randomUUID();
     let delay = CLAIM_RETRY_MS;
-    while (state === "serving" && turns.size < jobsMax && wanted > 0) {
+    while (hasWork()) {
       const before = wanted;
       wanted -= 1;
       const claimedAt = performance.now();

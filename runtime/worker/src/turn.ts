@@ -7,10 +7,12 @@ import { answer, type AnswerDeps, TurnFailed } from "./answer.ts";
 import { GatewayUnavailableError } from "./agent/rpc.ts";
 import { BackendError } from "./backend/backend.ts";
 import { keepLease, type LeaseKeeper, TurnEnded } from "./lease.ts";
+import type { OwnerGuard } from "./owner.ts";
 import { pause } from "./pause.ts";
 import { RestoreError } from "./snapshot/restore.ts";
 
 export interface TurnDeps extends AnswerDeps {
+  owner: OwnerGuard;
   onHeartbeat?: (reached: boolean) => void;
 }
 
@@ -22,7 +24,11 @@ export type TurnEnd =
   | { kind: "lost" };
 
 /** Starts keeping the lease and serves the message. `ended` never rejects. */
-export function beginTurn(claim: Claim, claimedAt: number, deps: TurnDeps): { keeper: LeaseKeeper; ended: Promise<TurnEnd> } {
+export function beginTurn(
+  claim: Claim,
+  claimedAt: number,
+  deps: TurnDeps,
+): { keeper: LeaseKeeper; ended: Promise<TurnEnd> } {
   const keeper = keepLease(deps.backend, claim, claimedAt, { onHeartbeat: deps.onHeartbeat });
   deps.reached?.("claimed");
   const ended = serve(claim, keeper, deps).finally(() => keeper.stop());
@@ -31,7 +37,10 @@ export function beginTurn(claim: Claim, claimedAt: number, deps: TurnDeps): { ke
 
 async function serve(claim: Claim, keeper: LeaseKeeper, deps: TurnDeps): Promise<TurnEnd> {
   try {
-    const answered = await answer(claim, keeper, deps);
+    const answered = await deps.owner.serve(claim, async () => {
+      keeper.signal.throwIfAborted();
+      return await answer(claim, keeper, deps);
+    });
     return answered === null ? { kind: "lost" } : { kind: "answered", ...answered };
   } catch (error) {
     // The engine may have written half a turn: only the backend's snapshot is known to be good.
@@ -49,11 +58,15 @@ async function giveBack(claim: Claim, keeper: LeaseKeeper, deps: TurnDeps, error
     try {
       return await reportEnd(claim, keeper, deps, error);
     } catch (reportError) {
-      const hopeless = reportError instanceof BackendError && ["permanent", "unauthorized"].includes(reportError.kind);
+      const hopeless =
+        reportError instanceof BackendError && ["permanent", "unauthorized"].includes(reportError.kind);
       if (hopeless || attempt === REPORT_ATTEMPTS_MAX) {
         // The backend cannot be told. The lease expires by itself, which is the one case left to it.
         const { messageId, leaseId } = claim;
-        deps.log.error({ messageId, leaseId, error: describe(reportError) }, "The end of a turn could not be reported");
+        deps.log.error(
+          { messageId, leaseId, error: describe(reportError) },
+          "The end of a turn could not be reported",
+        );
         return { kind: "lost" };
       }
       await pause(REPORT_RETRY_MS * attempt);
@@ -61,7 +74,12 @@ async function giveBack(claim: Claim, keeper: LeaseKeeper, deps: TurnDeps, error
   }
 }
 
-async function reportEnd(claim: Claim, keeper: LeaseKeeper, deps: TurnDeps, error: unknown): Promise<TurnEnd> {
+async function reportEnd(
+  claim: Claim,
+  keeper: LeaseKeeper,
+  deps: TurnDeps,
+  error: unknown,
+): Promise<TurnEnd> {
   const ended = keeper.signal.reason instanceof TurnEnded ? keeper.signal.reason.reason : null;
   switch (ended) {
     case "lease_lost":
@@ -102,5 +120,8 @@ function describe(error: unknown): string {
   if (error instanceof GatewayUnavailableError) {
     return `The agent engine was not available: ${error.message}`.slice(0, MESSAGE_CHARS_MAX);
   }
-  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, MESSAGE_CHARS_MAX);
+  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(
+    0,
+    MESSAGE_CHARS_MAX,
+  );
 }

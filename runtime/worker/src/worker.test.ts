@@ -21,7 +21,8 @@ afterAll(async () => {
 
 const ask = (conversationId: string, text: string) =>
   site.deployment.finished(site.deployment.enqueue(conversationId, text));
-const modelIsAsked = (count: number) => until("the model to be asked", () => site.model.requests.length >= count);
+const modelIsAsked = (count: number) =>
+  until("the model to be asked", () => site.model.requests.length >= count);
 
 test("a worker reports ready with its boot time, its probe turn and the image's skills", () => {
   expect(site.deployment.readyReports).toHaveLength(1);
@@ -33,8 +34,12 @@ test("a worker reports ready with its boot time, its probe turn and the image's 
 
 test("two conversations are answered, and each second turn remembers its own first one alone", async () => {
   const { deployment, model } = site;
-  const first = [deployment.enqueue("conv-a", "my cat is Minka"), deployment.enqueue("conv-b", "my dog is Rex")];
-  for (const id of first) expect((await deployment.finished(id)).answer?.text).toBe("I know 1 of your messages");
+  const first = [
+    deployment.enqueue("conv-a", "my cat is Minka"),
+    deployment.enqueue("conv-b", "my dog is Rex"),
+  ];
+  for (const id of first)
+    expect((await deployment.finished(id)).answer?.text).toBe("I know 1 of your messages");
   expect((await ask("conv-a", "what is my cat called?")).answer?.text).toBe("I know 2 of your messages");
   const prompt = JSON.stringify(model.requests.at(-1));
   expect(prompt).toContain("my cat is Minka");
@@ -58,13 +63,16 @@ test("an edited profile reaches a conversation that the worker holds already", a
   expect(system).not.toContain("You are the soul of this test.");
 });
 
-test.each(["/reset", "/new start over", "  /RESET"])("the words %j are plain text, not a command", async (words) => {
-  const conversationId = `conv-command-${words.trim()}`;
-  await ask(conversationId, "remember the number 4711");
-  const answered = await ask(conversationId, words);
-  expect(answered.answer?.text).toBe("I know 2 of your messages");
-  expect(JSON.stringify(site.model.requests.at(-1))).toContain("4711");
-});
+test.each(["/reset", "/new start over", "  /RESET"])(
+  "the words %j are plain text, not a command",
+  async (words) => {
+    const conversationId = `conv-command-${words.trim()}`;
+    await ask(conversationId, "remember the number 4711");
+    const answered = await ask(conversationId, words);
+    expect(answered.answer?.text).toBe("I know 2 of your messages");
+    expect(JSON.stringify(site.model.requests.at(-1))).toContain("4711");
+  },
+);
 
 test("an answered message takes six calls, and only the changed files travel", async () => {
   const { deployment } = site;
@@ -92,6 +100,7 @@ test("a cancelled message's turn is aborted, the model is let go and nothing is 
   hang = false;
   deployment.setInbox({ cancelled: [id] });
   await until("the release", () => deployment.calls.includes("release:cancelled"));
+  expect(deployment.message(id).answer).toBeUndefined();
   await until("the model to be let go", () => model.abandoned > abandoned);
   deployment.setInbox({ cancelled: [] });
   await deployment.finished(id); // The fake requeues what is released; the real backend ends it.

@@ -1,13 +1,16 @@
 /** One worker from boot to goodbye: clean disk, skills, gateway, probe turn, ready, loop, drain. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { AnswerDeps } from "./answer.ts";
 import { createEngine } from "./agent/engine.ts";
 import { createResidents } from "./agent/residents.ts";
 import type { WorkerBackend } from "./backend/backend.ts";
 import type { WorkerConfig } from "./config.ts";
+import { createOwnerGuard } from "./owner.ts";
 import type { ImageTree } from "./imageTree.ts";
 import type { Log } from "./log.ts";
 import { enforceSkillPolicy } from "./skills/policy.ts";
+import { createMetrics, serveMetrics } from "./metrics.ts";
 import { runLoop, type WorkerLoop } from "./loop.ts";
 
 export interface WorkerParts {
@@ -17,6 +20,8 @@ export interface WorkerParts {
   log: Log;
   /** performance.now() of the process's start, for the boot time. */
   startedAt: number;
+  /** See {@link AnswerDeps}. */
+  reached?: AnswerDeps["reached"];
 }
 
 export interface RunningWorker {
@@ -25,6 +30,8 @@ export interface RunningWorker {
   stop(reason: string): Promise<void>;
   /** Resolves when the worker has stopped, whoever asked for it. */
   readonly stopped: Promise<void>;
+  /** Process id of the gateway; null while it is being replaced. */
+  enginePid(): number | null;
 }
 
 /** The engine's own limit, s: far beyond any turn's, so that the backend's deadline decides. */
@@ -35,16 +42,28 @@ const KEPT_PER_SLOT = 8;
 const GOODBYE_LIMIT_MS = 3_000;
 
 /** Boots and serves. @throws when the gateway or the model does not come up: the machine is then replaced. */
-export async function startWorker({ config, image, backend, log, startedAt }: WorkerParts): Promise<RunningWorker> {
+export async function startWorker({
+  config,
+  image,
+  backend,
+  log,
+  startedAt,
+  reached,
+}: WorkerParts): Promise<RunningWorker> {
   const conversationsDir = join(config.dataDir, "conversations");
   const runDir = join(config.dataDir, "run");
-  const { skills, removed: removedSkills } = await enforceSkillPolicy(image.skillsDir, image.skillHashes, config.dataDir);
+  const { skills, removed: removedSkills } = await enforceSkillPolicy(
+    image.skillsDir,
+    image.skillHashes,
+    config.dataDir,
+  );
   if (removedSkills.length > 0) log.warn({ removedSkills }, "Skills that are not the image's were removed");
   // Never boot a crashed disk: OpenClaw re-runs interrupted turns, and those belong to another worker by now.
   await rm(runDir, { recursive: true, force: true });
   await rm(conversationsDir, { recursive: true, force: true });
   await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
 
+  const metrics = createMetrics();
   const engine = createEngine(
     {
       openclawDir: config.openclawDir,
@@ -55,7 +74,12 @@ export async function startWorker({ config, image, backend, log, startedAt }: Wo
       compileCacheDir: config.compileCacheDir ?? join(config.dataDir, "cache"),
       bootTimeoutMs: GATEWAY_BOOT_TIMEOUT_MS,
     },
-    { onRestart: (reason) => log.error({ reason }, "The gateway is replaced") },
+    {
+      onRestart: (reason) => {
+        metrics.engineReplaced();
+        log.error({ reason }, "The gateway is replaced");
+      },
+    },
   );
   const booted = await engine.start();
   const residents = createResidents({
@@ -66,7 +90,17 @@ export async function startWorker({ config, image, backend, log, startedAt }: Wo
     dedication: config.dedication,
     onForeignSkills: (conversationId, names) =>
       log.warn({ conversationId, names }, "Skills that are not the image's were removed from a conversation"),
-    onCleanupError: (error) => log.warn({ error: String(error) }, "A conversation could not be removed from disk"),
+    onCleanupError: (error) =>
+      log.warn({ error: String(error) }, "A conversation could not be removed from disk"),
+  });
+
+  const owner = createOwnerGuard(config.dedication, async () => {
+    log.info({ dedication: config.dedication }, "Another owner: everything of the former one is wiped");
+    residents.evictAll();
+    await residents.settled();
+    await engine.restart("another owner");
+    await rm(conversationsDir, { recursive: true, force: true });
+    await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
   });
 
   const bootMs = Math.round(performance.now() - startedAt);
@@ -82,11 +116,16 @@ export async function startWorker({ config, image, backend, log, startedAt }: Wo
 
   const loop = runLoop({
     backend,
-    turnDeps: { engine, residents },
+    turnDeps: { engine, residents, owner, reached },
     log,
     jobsMax: config.jobsMax,
     drainTimeoutMs: config.drainTimeoutMs,
+    onTurnEnd: (_claim, end, totalMs) => metrics.turnEnded(end, totalMs),
   });
+  if (config.metricsPort !== null) {
+    const gauges = () => ({ activeTurns: loop.activeTurns(), heldConversations: residents.size() });
+    await serveMetrics(config.metricsPort, () => metrics.render(gauges()));
+  }
   const stopped = loop.stopped.then(async (reason) => {
     await within(GOODBYE_LIMIT_MS, backend.stopped(reason)).catch((error: unknown) =>
       log.warn({ error: String(error) }, "The goodbye did not arrive"),
@@ -98,6 +137,7 @@ export async function startWorker({ config, image, backend, log, startedAt }: Wo
   return {
     loop,
     stopped,
+    enginePid: () => engine.pid(),
     stop: async (reason) => {
       await loop.drain(reason);
       await stopped;

@@ -14,7 +14,12 @@ import type {
   ReadyReport,
   SnapshotFile,
 } from "../../convex/validators.ts";
-import type { CompletedTurn, UploadedBlob, WorkerBackend } from "../src/backend/backend.ts";
+import {
+  BackendError,
+  type CompletedTurn,
+  type UploadedBlob,
+  type WorkerBackend,
+} from "../src/backend/backend.ts";
 
 type MessageId = Claim["messageId"];
 interface FakeMessage {
@@ -33,6 +38,8 @@ interface FakeSnapshot {
   version: number;
   files: SnapshotFile[];
   ready: boolean;
+  /** Committed by a complete: the one to restore is the latest of these. */
+  current: boolean;
 }
 interface Blob {
   storageId: string;
@@ -40,7 +47,12 @@ interface Blob {
 }
 
 export interface FakeDeployment {
-  backend(): WorkerBackend;
+  /** @param workerId tells workers apart where only one of them may claim. */
+  backend(workerId?: string): WorkerBackend;
+  /** The only worker that may claim; null: everybody. */
+  claimant: string | null;
+  /** What the backend does with a worker that died: its leases expire and their messages wait again. */
+  expireLeases(): void;
   enqueue(conversationId: string, text: string): MessageId;
   message(id: MessageId): FakeMessage;
   /** Resolves when the message is done or dead. */
@@ -51,6 +63,8 @@ export interface FakeDeployment {
   setInbox(change: Partial<Inbox>): void;
   /** Takes the lease away, as the backend does with one that expired. */
   steal(id: MessageId): void;
+  /** Completed turns, in order. */
+  answers: Array<{ messageId: MessageId; workerId: string }>;
   calls: string[];
   readyReports: ReadyReport[];
   stoppedReasons: string[];
@@ -61,6 +75,10 @@ export interface FakeDeployment {
   turnTimeoutMs: number;
   heartbeatIntervalMs: number;
   bundleOverrides: Partial<HydrationBundle>;
+  /** The next snapshot cannot be prepared: the turn fails after its model has answered. */
+  failNextPrepare: boolean;
+  /** Stores a file. Returns the URL that it can be fetched from. */
+  publish(content: Buffer): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -117,7 +135,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     return map;
   };
 
-  const backend = (): WorkerBackend => {
+  const backend = (workerId = "w-test-1"): WorkerBackend => {
     let listener: ((inbox: Inbox) => void) | null = null;
     const log = <T>(name: string, work: () => T): Promise<T> => {
       deployment.calls.push(name);
@@ -128,11 +146,14 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
         log("claim", () => {
           const repeated = claimKeys.get(claimKey);
           if (repeated !== undefined) return repeated;
-          const busy = new Set([...messages.values()].filter((m) => m.status === "processing").map((m) => m.conversationId));
+          const busy = new Set(
+            [...messages.values()].filter((m) => m.status === "processing").map((m) => m.conversationId),
+          );
           const next = [...messages.values()].find(
             (m) => m.status === "queued" && !busy.has(m.conversationId) && m.notBefore <= Date.now(),
           );
-          if (next === undefined) return null;
+          const mayClaim = deployment.claimant === null || deployment.claimant === workerId;
+          if (next === undefined || !mayClaim) return null;
           next.status = "processing";
           next.attempts += 1;
           next.leaseId = `lease${++counter}`;
@@ -156,7 +177,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
         log("getHydrationBundle", () => {
           const message = held(lease);
           if (message === null) return null;
-          const latest = snapshotsOf(message.conversationId).findLast((snapshot) => snapshot.ready);
+          const latest = snapshotsOf(message.conversationId).findLast((snapshot) => snapshot.current);
           const holdsLatest = latest !== undefined && holds?.snapshotVersion === latest.version;
           const rows = history.get(message.conversationId) ?? [];
           return {
@@ -197,6 +218,11 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
           const message = held(turn);
           if (message === null) return false;
           Object.assign(message, { status: "done", leaseId: null, answer: turn.answer });
+          deployment.answers.push({ messageId: message.id, workerId });
+          const committed = snapshotsOf(message.conversationId).find(
+            (snapshot) => snapshot.id === turn.snapshotId,
+          );
+          if (committed !== undefined) committed.current = true;
           const rows = history.get(message.conversationId) ?? [];
           rows.push(...turn.history.map(({ role, content }) => ({ role, content, at: Date.now() })));
           history.set(message.conversationId, rows);
@@ -224,7 +250,8 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
           notify();
           return true;
         }),
-      controlState: () => log("controlState", () => ({ shouldStop: false, reason: "none" as const, drainRemainingMs: null })),
+      controlState: () =>
+        log("controlState", () => ({ shouldStop: false, reason: "none" as const, drainRemainingMs: null })),
       ready: (report) =>
         log("ready", () => {
           deployment.readyReports.push(report);
@@ -239,26 +266,44 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
         log("prepare", () => {
           const message = held(lease);
           if (message === null) throw new Error("stale");
+          if (deployment.failNextPrepare) {
+            deployment.failNextPrepare = false;
+            throw new BackendError("retryable", "scripted failure");
+          }
           const list = snapshotsOf(message.conversationId);
-          const snapshot = { id: `snap${++counter}`, version: list.length + 1, files, ready: false };
+          const snapshot = {
+            id: `snap${++counter}`,
+            version: list.length + 1,
+            files,
+            ready: false,
+            current: false,
+          };
           list.push(snapshot);
           const known = blobsOf(message.conversationId);
           const missing = new Set(files.map((file) => file.sha256).filter((hash) => !known.has(hash)));
-          return { snapshotId: snapshot.id, uploads: [...missing].map((sha256) => ({ sha256, uploadUrl: `${url}/upload` })) };
+          return {
+            snapshotId: snapshot.id,
+            uploads: [...missing].map((sha256) => ({ sha256, uploadUrl: `${url}/upload` })),
+          };
         }),
       finalizeDataSnapshotUpload: (lease, snapshotId, uploaded: UploadedBlob[]) =>
         log("finalize", () => {
           const message = held(lease);
           if (message === null) return { ready: false, version: null };
-          for (const { sha256, storageId, encoding } of uploaded) blobsOf(message.conversationId).set(sha256, { storageId, encoding });
-          const snapshot = snapshotsOf(message.conversationId).find((candidate) => candidate.id === snapshotId);
+          for (const { sha256, storageId, encoding } of uploaded)
+            blobsOf(message.conversationId).set(sha256, { storageId, encoding });
+          const snapshot = snapshotsOf(message.conversationId).find(
+            (candidate) => candidate.id === snapshotId,
+          );
           if (snapshot === undefined) return { ready: false, version: null };
           snapshot.ready = true;
           return { ready: true, version: snapshot.version };
         }),
       failDataSnapshotUpload: () => log("failSnapshot", () => true),
       prepareAnswerFiles: (lease, count) =>
-        log("prepareAnswerFiles", () => (held(lease) === null ? [] : Array<string>(count).fill(`${url}/upload`))),
+        log("prepareAnswerFiles", () =>
+          held(lease) === null ? [] : Array<string>(count).fill(`${url}/upload`),
+        ),
       subscribeInbox: (onInbox) => {
         listener = onInbox;
         listeners.add(onInbox);
@@ -277,7 +322,17 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     backend,
     enqueue: (conversationId, text) => {
       const id = `msg${++counter}` as MessageId;
-      messages.set(id, { id, conversationId, text, status: "queued", attempts: 0, leaseId: null, notBefore: 0, answer: undefined, errors: [] });
+      messages.set(id, {
+        id,
+        conversationId,
+        text,
+        status: "queued",
+        attempts: 0,
+        leaseId: null,
+        notBefore: 0,
+        answer: undefined,
+        errors: [],
+      });
       notify();
       return id;
     },
@@ -308,7 +363,14 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
       bridgeFunctions: [],
     },
     destination: null,
-    inbox: { wake: 0, draining: false, drainRemainingMs: null, cancelled: [], jobsPerWorker: 4, idleHeartbeatIntervalMs: 30_000 },
+    inbox: {
+      wake: 0,
+      draining: false,
+      drainRemainingMs: null,
+      cancelled: [],
+      jobsPerWorker: 4,
+      idleHeartbeatIntervalMs: 30_000,
+    },
     setInbox: (change) => {
       deployment.inbox = { ...deployment.inbox, ...change };
       for (const listener of listeners) listener(deployment.inbox);
@@ -316,6 +378,14 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     steal: (id) => {
       deployment.message(id).leaseId = "stolen";
     },
+    claimant: null,
+    expireLeases: () => {
+      for (const message of messages.values()) {
+        if (message.status === "processing") Object.assign(message, { status: "queued", leaseId: null });
+      }
+      notify();
+    },
+    answers: [],
     calls: [],
     readyReports: [],
     stoppedReasons: [],
@@ -326,6 +396,12 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     turnTimeoutMs: 60_000,
     heartbeatIntervalMs: 5_000,
     bundleOverrides: {},
+    failNextPrepare: false,
+    publish: (content) => {
+      const id = `file${++counter}`;
+      storage.set(id, content);
+      return Promise.resolve(`${url}/${id}`);
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

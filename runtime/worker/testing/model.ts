@@ -68,7 +68,9 @@ async function handle(
   response.writeHead(200, { "content-type": "text/event-stream" });
   const chunk = (delta: unknown, finish: string | null): void => {
     const choices = [{ index: 0, delta, finish_reason: finish }];
-    response.write(`data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", model: chat.model, choices })}\n\n`);
+    response.write(
+      `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", model: chat.model, choices })}\n\n`,
+    );
   };
   switch (reply.kind) {
     case "hang":
@@ -101,7 +103,9 @@ async function handle(
       break;
   }
   const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
-  response.write(`data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", model: chat.model, choices: [], usage })}\n\n`);
+  response.write(
+    `data: ${JSON.stringify({ id: "c1", object: "chat.completion.chunk", model: chat.model, choices: [], usage })}\n\n`,
+  );
   response.end("data: [DONE]\n\n");
 }
 
@@ -110,4 +114,16 @@ export function textOf(message: ChatMessage | undefined): string {
   if (typeof message?.content === "string") return message.content;
   if (!Array.isArray(message?.content)) return "";
   return (message.content as Array<{ text?: string }>).map((part) => part.text ?? "").join("");
+}
+
+/**
+ * A model that does what it is told: `CALL <tool> <arguments as JSON>` in the person's message becomes that tool
+ * call, and the tool's answer becomes the text. Other messages are answered with a fixed word.
+ */
+export function obedientModel(request: ChatRequest): ModelReply {
+  const last = request.messages.at(-1);
+  if (last?.role === "tool") return { kind: "text", text: textOf(last) };
+  const call = /CALL (\S+) (\{.*\})/.exec(textOf(last));
+  if (call?.[1] === undefined || call[2] === undefined) return { kind: "text", text: "understood" };
+  return { kind: "tool", name: call[1], args: JSON.parse(call[2]) as unknown };
 }

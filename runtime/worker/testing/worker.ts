@@ -43,7 +43,11 @@ export async function prepareSite(): Promise<TestSite> {
   };
 }
 
-export function testConfig(dataDir: string, modelUrl: string, overrides: Partial<WorkerConfig> = {}): WorkerConfig {
+export function testConfig(
+  dataDir: string,
+  modelUrl: string,
+  overrides: Partial<WorkerConfig> = {},
+): WorkerConfig {
   const models = planModels({
     OPENCLAW_AGENT_MODEL: "openai/echo-1",
     OPENCLAW_MODEL_BASE_URL: modelUrl,
@@ -120,7 +124,11 @@ export async function startTestWorker(
 }
 
 /** Asks until `ready` holds. @throws after `limitMs`, naming what was waited for. */
-export async function until(what: string, ready: () => boolean | Promise<boolean>, limitMs = 60_000): Promise<void> {
+export async function until(
+  what: string,
+  ready: () => boolean | Promise<boolean>,
+  limitMs = 60_000,
+): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!(await ready())) {
     if (performance.now() > deadline) throw new Error(`Waited ${limitMs} ms for ${what}`);

@@ -1,7 +1,7 @@
 /** Messages, conversations, agents, files. */
 import * as z from "zod";
 import { internal } from "../../_generated/api.js";
-import { noBody, noParams, noQuery, operation } from "../operation.ts";
+import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
 import { agentKey, consumerId, factoryId, messageShape, metadata, time, waitMs } from "../shapes.ts";
 import { waitFor } from "../waitFor.ts";
 
@@ -15,7 +15,7 @@ const attachment = z.strictObject({
 const messageParams = z.strictObject({ messageId: factoryId });
 const conversationParams = z.strictObject({ conversationId: consumerId });
 
-export const messageOperations = [
+export const messageOperations: readonly Operation[] = [
   operation({
     id: "enqueueMessage",
     method: "POST",
@@ -89,7 +89,12 @@ export const messageOperations = [
     scope: "messages:read",
     params: conversationParams,
     query: z.object({
-      after: z.coerce.number().int().min(-1).default(-1).describe("`next` of the last response; -1 from the start"),
+      after: z.coerce
+        .number()
+        .int()
+        .min(-1)
+        .default(-1)
+        .describe("`next` of the last response; -1 from the start"),
       limit: z.coerce.number().int().min(1).max(200).default(50),
       waitMs,
     }),

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { internal } from "../../_generated/api.js";
 import { FactoryError } from "../../errors.ts";
 import type { Principal } from "../authorize.ts";
-import { noBody, noParams, noQuery, operation } from "../operation.ts";
+import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
 import { agentKey, consumerId, time } from "../shapes.ts";
 
 const userParams = z.strictObject({ userId: consumerId });
@@ -19,7 +19,10 @@ const binding = z.object({
   revokedBecause: z.string().nullable(),
 });
 
-const person = (principal: Principal, userId: string) => ({ companyId: principal.companyId, consumerUserId: userId });
+const person = (principal: Principal, userId: string) => ({
+  companyId: principal.companyId,
+  consumerUserId: userId,
+});
 const actorOf = (principal: Principal): string => `api:${principal.keyId}`;
 
 /** Checked here, since the rooms behind know nothing of keys. */
@@ -29,7 +32,7 @@ function allow(principal: Principal, key: string): void {
   }
 }
 
-export const peopleOperations = [
+export const peopleOperations: readonly Operation[] = [
   operation({
     id: "createPairingCode",
     method: "POST",
@@ -47,7 +50,10 @@ export const peopleOperations = [
     response: z.object({
       code: z.string(),
       expiresAt: time,
-      deepLink: z.string().nullable().describe("Opens the bot with the code; null until a webhook is configured"),
+      deepLink: z
+        .string()
+        .nullable()
+        .describe("Opens the bot with the code; null until a webhook is configured"),
     }),
     run: async (ctx, principal, { body: { userId, ...rest } }) => {
       allow(principal, rest.agentKey);
@@ -103,7 +109,8 @@ export const peopleOperations = [
     id: "bindUser",
     method: "PUT",
     path: "/users/{userId}/binding",
-    summary: "Bind a person to an agent; an earlier binding ends. Telegram ids come from pairing, never from here.",
+    summary:
+      "Bind a person to an agent; an earlier binding ends. Telegram ids come from pairing, never from here.",
     scope: "people:write",
     params: userParams,
     query: noQuery,

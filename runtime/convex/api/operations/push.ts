@@ -4,7 +4,7 @@ import { internal } from "../../_generated/api.js";
 import type { ActionCtx } from "../../_generated/server.js";
 import type { Id } from "../../_generated/dataModel.js";
 import type { Principal } from "../authorize.ts";
-import { noBody, noParams, noQuery, operation } from "../operation.ts";
+import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
 import { consumerId, factoryId, scheduleShape, time } from "../shapes.ts";
 
 const title = z.string().min(1).max(200);
@@ -25,7 +25,7 @@ async function ownJob(ctx: ActionCtx, principal: Principal, jobId: string): Prom
 
 const template = z.object({ templateKey, title, text, schedule: scheduleShape, enabled: z.boolean() });
 
-export const pushOperations = [
+export const pushOperations: readonly Operation[] = [
   operation({
     id: "listPushTemplates",
     method: "GET",
@@ -38,7 +38,10 @@ export const pushOperations = [
     status: 200,
     response: z.object({ templates: z.array(template.extend({ templateId: z.string(), updatedAt: time })) }),
     run: async (ctx, principal) => ({
-      templates: await ctx.runQuery(internal.schedules.templates.listPushTemplatesByCompany, scope(principal)),
+      templates: await ctx.runQuery(
+        internal.schedules.templates.listPushTemplatesByCompany,
+        scope(principal),
+      ),
     }),
   }),
   operation({
@@ -49,11 +52,20 @@ export const pushOperations = [
     scope: "push",
     params: noParams,
     query: noQuery,
-    body: z.strictObject({ templateKey, title, text, schedule: scheduleShape, enabled: z.boolean().optional() }),
+    body: z.strictObject({
+      templateKey,
+      title,
+      text,
+      schedule: scheduleShape,
+      enabled: z.boolean().optional(),
+    }),
     status: 201,
     response: z.object({ templateId: z.string() }),
     run: async (ctx, principal, { body }) =>
-      await ctx.runMutation(internal.schedules.templates.createPushTemplate, { ...acting(principal), ...body }),
+      await ctx.runMutation(internal.schedules.templates.createPushTemplate, {
+        ...acting(principal),
+        ...body,
+      }),
   }),
   operation({
     id: "updatePushTemplate",
@@ -92,7 +104,10 @@ export const pushOperations = [
     status: 200,
     response: z.object({ ok: z.literal(true) }),
     run: async (ctx, principal, { params }) => {
-      await ctx.runMutation(internal.schedules.templates.deletePushTemplate, { ...acting(principal), ...params });
+      await ctx.runMutation(internal.schedules.templates.deletePushTemplate, {
+        ...acting(principal),
+        ...params,
+      });
       return { ok: true as const };
     },
   }),
@@ -186,7 +201,10 @@ export const pushOperations = [
           ? await ctx.runMutation(internal.schedules.jobs.updatePushJob, { ...job, ...changes })
           : null;
       if (enabled === undefined && changed !== null) return changed;
-      return await ctx.runMutation(internal.schedules.jobs.setPushJobEnabled, { ...job, enabled: enabled ?? true });
+      return await ctx.runMutation(internal.schedules.jobs.setPushJobEnabled, {
+        ...job,
+        enabled: enabled ?? true,
+      });
     },
   }),
   operation({
@@ -223,7 +241,10 @@ export const pushOperations = [
     }),
     run: async (ctx, principal, { params }) => {
       const jobId = await ownJob(ctx, principal, params.jobId);
-      return await ctx.runMutation(internal.schedules.dispatch.triggerPushJobNow, { ...scope(principal), jobId });
+      return await ctx.runMutation(internal.schedules.dispatch.triggerPushJobNow, {
+        ...scope(principal),
+        jobId,
+      });
     },
   }),
   operation({
@@ -303,13 +324,19 @@ export const pushOperations = [
       cursor: z.string().nullable(),
     }),
     run: async (ctx, principal, { params, query }) => {
-      const broadcastId = await ctx.runQuery(internal.api.ids.ownBroadcastId, { ...scope(principal), ...params });
+      const broadcastId = await ctx.runQuery(internal.api.ids.ownBroadcastId, {
+        ...scope(principal),
+        ...params,
+      });
       const { targets, ...report } = await ctx.runQuery(internal.schedules.broadcast.broadcastReport, {
         ...scope(principal),
         broadcastId,
         cursor: query.cursor ?? null,
       });
-      return { ...report, targets: targets.map(({ consumerUserId: userId, ...rest }) => ({ userId, ...rest })) };
+      return {
+        ...report,
+        targets: targets.map(({ consumerUserId: userId, ...rest }) => ({ userId, ...rest })),
+      };
     },
   }),
 ];

@@ -49,7 +49,11 @@ function authorization(token: string): string {
 }
 
 function networkCode(error: unknown): string | null {
-  for (let cause: unknown = error, depth = 0; cause instanceof Error && depth < 4; cause = cause.cause, depth++) {
+  for (
+    let cause: unknown = error, depth = 0;
+    cause instanceof Error && depth < 4;
+    cause = cause.cause, depth++
+  ) {
     const code = (cause as { code?: unknown }).code;
     if (typeof code === "string") return code;
   }
@@ -103,7 +107,9 @@ async function exchangeOnce(
     const header = (name: string): string | null => response.headers.get(name);
     return { exchange, answer: { body: text === "" ? null : (JSON.parse(text) as unknown), header } };
   } catch (error) {
-    const exchange: ProviderExchange = timedOut ? { type: "timeout" } : { type: "network", code: networkCode(error) };
+    const exchange: ProviderExchange = timedOut
+      ? { type: "timeout" }
+      : { type: "network", code: networkCode(error) };
     return { exchange, answer: null };
   } finally {
     clearTimeout(timer);
@@ -126,7 +132,13 @@ export async function callFly(
   const attempts = method === "GET" ? 2 : 1;
   let last: ProviderExchange = { type: "network", code: null };
   for (let attempt = 1; attempt <= attempts; attempt++) {
-    const { exchange, answer } = await exchangeOnce(connection, method, path, options.body, options.timeoutMs);
+    const { exchange, answer } = await exchangeOnce(
+      connection,
+      method,
+      path,
+      options.body,
+      options.timeoutMs,
+    );
     if (answer !== null) return answer;
     last = exchange;
     if (exchange.type !== "network") break;

@@ -4,7 +4,14 @@ import { decideOwnership } from "../../policy/owner.ts";
 import { OWNER_KEY, WORKER_KEY } from "../metadata.ts";
 import { ProviderError } from "../providerError.ts";
 import type { CreateMachine, MachineProvider, ObservedMachine, ObservedVolume } from "../provider.ts";
-import { callFly, FlyApiError, type FlyAnswer, type FlyConnection, type HttpMethod, isNotFound } from "./client.ts";
+import {
+  callFly,
+  FlyApiError,
+  type FlyAnswer,
+  type FlyConnection,
+  type HttpMethod,
+  isNotFound,
+} from "./client.ts";
 
 /** Reads are quick; a create waits until Fly has fetched the image, ms. */
 const READ_TIMEOUT_MS = 10_000;
@@ -94,7 +101,10 @@ export function flyProvider(connection: FlyConnection, appName: string): Machine
   const parse = <T>(schema: z.ZodType<T>, answer: FlyAnswer, path: string): T => {
     const result = schema.safeParse(answer.body);
     if (result.success) return result.data;
-    throw new ProviderError({ kind: "unknown" }, `Fly API ${path} failed: the answer has an unexpected shape`);
+    throw new ProviderError(
+      { kind: "unknown" },
+      `Fly API ${path} failed: the answer has an unexpected shape`,
+    );
   };
   /** DELETE of something that is gone already is success. */
   const remove = async (path: string): Promise<void> => {
@@ -120,7 +130,10 @@ export function flyProvider(connection: FlyConnection, appName: string): Machine
       if (cursor === null || cursor === "") return machines;
     }
     // Half a list would make every machine beyond it look gone.
-    throw new ProviderError({ kind: "unknown" }, `Fly API GET ${app}/machines failed: more than ${PAGES_MAX} pages`);
+    throw new ProviderError(
+      { kind: "unknown" },
+      `Fly API GET ${app}/machines failed: more than ${PAGES_MAX} pages`,
+    );
   };
 
   return {

@@ -22,7 +22,11 @@ export function parseImage(image: string): { host: string; repository: string; d
  * @param registryUrl when the registry does not answer under the image's own host; null otherwise.
  * @returns unknown when it could not be asked: that says nothing about the image.
  */
-export async function imageState(image: string, token: string, registryUrl: string | null): Promise<ImageState> {
+export async function imageState(
+  image: string,
+  token: string,
+  registryUrl: string | null,
+): Promise<ImageState> {
   const parts = parseImage(image);
   if (parts === null) return "unknown";
   const base = (registryUrl ?? `https://${parts.host}`).replace(/\/+$/, "");
@@ -31,7 +35,10 @@ export async function imageState(image: string, token: string, registryUrl: stri
   try {
     const response = await fetch(`${base}/v2/${parts.repository}/manifests/${parts.digest}`, {
       method: "HEAD",
-      headers: { authorization: `Basic ${btoa(`x:${token.replace(/^(FlyV1|Bearer)\s+/i, "")}`)}`, accept: MANIFEST_TYPES },
+      headers: {
+        authorization: `Basic ${btoa(`x:${token.replace(/^(FlyV1|Bearer)\s+/i, "")}`)}`,
+        accept: MANIFEST_TYPES,
+      },
       redirect: "error",
       signal: aborter.signal,
     });

@@ -26,7 +26,8 @@ export function bridgeToolSpecs(profile: Profile): BridgeToolSpec[] {
 function parseSchema(json: string): Record<string, unknown> {
   try {
     const parsed = JSON.parse(json) as unknown;
-    const isObjectSchema = typeof parsed === "object" && parsed !== null && (parsed as { type?: unknown }).type === "object";
+    const isObjectSchema =
+      typeof parsed === "object" && parsed !== null && (parsed as { type?: unknown }).type === "object";
     return isObjectSchema ? (parsed as Record<string, unknown>) : anyObject;
   } catch {
     return anyObject;

@@ -59,7 +59,7 @@ export interface AgentEngine {
   importTranscript(session: EngineSession, messages: unknown[]): Promise<void>;
   closeSession(session: EngineSession): Promise<void>;
   /** Replaces the gateway, for a reason that the caller saw. Resolves when the new one is up. */
-  restart(generation: number, reason: string): Promise<void>;
+  restart(reason: string): Promise<void>;
   pid(): number | null;
   stop(): Promise<void>;
 }
@@ -69,9 +69,9 @@ const ABORT_TIMEOUT_MS = 5_000;
 /** How long an aborted turn may take to end before the gateway counts as hung. */
 const ABORT_GRACE_MS = 10_000;
 const STOP_GRACE_MS = 4_000;
-const HEALTH_INTERVAL_MS = 10_000;
+const HEALTH_INTERVAL_MS = 5_000;
 /** Unanswered health checks in a row that make a gateway hung: a busy one may miss one. */
-const HEALTH_MISSES_MAX = 4;
+const HEALTH_MISSES_MAX = 5;
 const RESTART_DELAY_MS = 500;
 const RESTART_DELAY_MAX_MS = 30_000;
 const PROBE_TURN_TIMEOUT_MS = 90_000;
@@ -80,11 +80,15 @@ const PROBE_TURN_TIMEOUT_MS = 90_000;
 const fatalGatewayError =
   /another OpenClaw process owns|Agent database|database execution admission|cleanup failed|generation was superseded/i;
 
-export function createEngine(gatewayOptions: Omit<GatewayOptions, "bridgeToolNames">, hooks: EngineHooks): AgentEngine {
+export function createEngine(
+  gatewayOptions: Omit<GatewayOptions, "bridgeToolNames">,
+  hooks: EngineHooks,
+): AgentEngine {
   let generation = 0;
   let current: Promise<Gateway> | null = null;
   let live: Gateway | null = null;
   let stopping = false;
+  const isStopping = (): boolean => stopping;
   let healthTimer: NodeJS.Timeout | null = null;
   const gate = createTurnGate();
   /** Tools of all profiles seen so far: a gateway offers none that its plugin's manifest did not name. */
@@ -108,7 +112,7 @@ export function createEngine(gatewayOptions: Omit<GatewayOptions, "bridgeToolNam
     hooks.onRestart(reason);
     current = (async () => {
       await old.stop(0);
-      for (let delay = RESTART_DELAY_MS; !stopping; delay = Math.min(delay * 2, RESTART_DELAY_MAX_MS)) {
+      for (let delay = RESTART_DELAY_MS; !isStopping(); delay = Math.min(delay * 2, RESTART_DELAY_MAX_MS)) {
         try {
           return await boot();
         } catch (error) {
@@ -237,7 +241,8 @@ export function createEngine(gatewayOptions: Omit<GatewayOptions, "bridgeToolNam
       const sessionKey = `agent:${agentId}:${key}`;
       const created = await call(target, "sessions.create", { key: sessionKey, agentId, cwd: folder });
       const sessionId = (created as { sessionId?: unknown }).sessionId;
-      if (typeof sessionId !== "string") throw new GatewayRpcError("UNKNOWN", "sessions.create returned no sessionId");
+      if (typeof sessionId !== "string")
+        throw new GatewayRpcError("UNKNOWN", "sessions.create returned no sessionId");
       return { key: sessionKey, sessionId, agentId, generation: opened };
     },
 
@@ -251,7 +256,8 @@ export function createEngine(gatewayOptions: Omit<GatewayOptions, "bridgeToolNam
     exportTranscript: async (session) => {
       const answer = await call(await gatewayOf(session), "bridge.transcript.export", identity(session));
       const messages = (answer as { messages?: unknown }).messages;
-      if (!Array.isArray(messages)) throw new GatewayRpcError("UNKNOWN", "The transcript came back without messages");
+      if (!Array.isArray(messages))
+        throw new GatewayRpcError("UNKNOWN", "The transcript came back without messages");
       return messages as unknown[];
     },
 
@@ -267,8 +273,9 @@ export function createEngine(gatewayOptions: Omit<GatewayOptions, "bridgeToolNam
       await removeArchives(gatewayOptions.runDir, session.agentId);
     },
 
-    restart: async (lost, reason) => {
-      replace(lost, reason);
+    restart: async (reason) => {
+      await gateway();
+      replace(generation, reason);
       await gateway();
     },
 
@@ -297,7 +304,8 @@ async function probe(engine: AgentEngine, runDir: string): Promise<void> {
     signal: AbortSignal.timeout(PROBE_TURN_TIMEOUT_MS),
     setup: { messageId: "probe", tools: [], functions: [], bridge: { ok: false, error: "no bridge" } },
   });
-  if (result.kind !== "answered") throw new GatewayRpcError("PROBE_FAILED", `The probe turn ended ${result.kind}: ${result.reason}`);
+  if (result.kind !== "answered")
+    throw new GatewayRpcError("PROBE_FAILED", `The probe turn ended ${result.kind}: ${result.reason}`);
   await engine.closeSession(session);
 }
 
@@ -322,7 +330,11 @@ async function abortRun(
     () => true,
   );
   try {
-    await target.rpc.request("chat.abort", { sessionKey: session.key, runId }, { timeoutMs: ABORT_TIMEOUT_MS });
+    await target.rpc.request(
+      "chat.abort",
+      { sessionKey: session.key, runId },
+      { timeoutMs: ABORT_TIMEOUT_MS },
+    );
   } catch {
     // Perhaps the run has just ended, perhaps the gateway hangs: the grace below tells which.
   }

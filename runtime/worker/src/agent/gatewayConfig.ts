@@ -14,10 +14,12 @@ export const PLUGIN_ID = "bridge";
 /** What every agent may do: work on the files of its own conversation's folder. */
 export const safeTools = ["read", "write", "edit"] as const;
 /** What a profile's `toolPolicy.allow` may add. Anything else is refused, whatever the profile says. */
-export const grantableTools = ["exec", "process", "apply_patch", "web_fetch", "web_search", "image", "pdf"] as const;
+export const grantableTools = ["exec", "process", "web_fetch", "web_search", "image", "pdf"] as const;
 
 /** Never, for anybody: tools that see other conversations, the gateway or other machines. */
+// apply_patch comes along with write wherever it is not denied.
 const deniedTools = [
+  "apply_patch",
   "gateway",
   "openclaw",
   "group:sessions",

@@ -21,7 +21,11 @@ const knownProviders: Readonly<Record<string, ProviderFacts>> = {
     api: "google-generative-ai",
     keyEnv: "GEMINI_API_KEY",
   },
-  openrouter: { baseUrl: "https://openrouter.ai/api/v1", api: "openai-completions", keyEnv: "OPENROUTER_API_KEY" },
+  openrouter: {
+    baseUrl: "https://openrouter.ai/api/v1",
+    api: "openai-completions",
+    keyEnv: "OPENROUTER_API_KEY",
+  },
   deepseek: { baseUrl: "https://api.deepseek.com/v1", api: "openai-completions", keyEnv: "DEEPSEEK_API_KEY" },
   groq: { baseUrl: "https://api.groq.com/openai/v1", api: "openai-completions", keyEnv: "GROQ_API_KEY" },
   mistral: { baseUrl: "https://api.mistral.ai/v1", api: "openai-completions", keyEnv: "MISTRAL_API_KEY" },
@@ -81,7 +85,8 @@ export function planModels(env: Env): ModelPlanResult {
       problems.push(`${variable} must be <provider>/<model>, for example openai/gpt-5`);
       return null;
     }
-    const known = providers.get(provider) ?? resolveProvider(provider, primary, env, providers.size, problems);
+    const known =
+      providers.get(provider) ?? resolveProvider(provider, primary, env, providers.size, problems);
     if (known === null) return null;
     providers.set(provider, known);
     if (!known.models.includes(model)) known.models.push(model);
@@ -89,7 +94,9 @@ export function planModels(env: Env): ModelPlanResult {
   };
 
   const primaryRef = neutralRef(primary, "OPENCLAW_AGENT_MODEL");
-  const fallbackRefs = wanted.slice(0, FALLBACKS_MAX).map((ref) => neutralRef(ref, "OPENCLAW_AGENT_MODEL_FALLBACKS"));
+  const fallbackRefs = wanted
+    .slice(0, FALLBACKS_MAX)
+    .map((ref) => neutralRef(ref, "OPENCLAW_AGENT_MODEL_FALLBACKS"));
   const contextWindow = tokens(env, "OPENCLAW_MODEL_CONTEXT_WINDOW", CONTEXT_WINDOW_DEFAULT, problems);
   const maxOutputTokens = tokens(env, "OPENCLAW_MODEL_MAX_TOKENS", OUTPUT_TOKENS_DEFAULT, problems);
   if (primaryRef === null || problems.length > 0) return { ok: false, problems: [...new Set(problems)] };

@@ -29,7 +29,11 @@ export function templatesOf(profile: Profile): Record<string, string> {
  *
  * @returns the new record, to be kept with the conversation.
  */
-export async function applyProfile(folder: string, profile: Profile, record: TemplateRecord): Promise<TemplateRecord> {
+export async function applyProfile(
+  folder: string,
+  profile: Profile,
+  record: TemplateRecord,
+): Promise<TemplateRecord> {
   const next: TemplateRecord = { ...record };
   const templates = templatesOf(profile);
   for (const path of new Set([...Object.keys(record), ...Object.keys(templates)])) {

@@ -12,7 +12,11 @@ const promptFiles = ["SOUL.md", "IDENTITY.md", "USER.md", "TOOLS.md", "HEARTBEAT
 const FILE_CHARS_MAX = 20_000;
 
 /** Composes the conversation's part of the system prompt. */
-export async function composePrompt(folder: string, profile: Profile, skills: readonly Skill[]): Promise<string> {
+export async function composePrompt(
+  folder: string,
+  profile: Profile,
+  skills: readonly Skill[],
+): Promise<string> {
   const sections: string[] = [];
   for (const path of promptFiles) {
     const content = (await readText(folder, path))?.trim();

@@ -51,6 +51,7 @@ export interface Residents {
   obtain(bundle: HydrationBundle, signal: AbortSignal): Promise<Resident>;
   /** Forgets a conversation whose local state is no longer what the backend knows. */
   evict(conversationId: string): void;
+  evictAll(): void;
   size(): number;
   /** Resolves when everything that was evicted is gone. */
   settled(): Promise<void>;
@@ -102,12 +103,16 @@ export function createResidents(options: ResidentsOptions): Residents {
     let session: EngineSession | null = null;
     try {
       const reserved =
-        bundle.snapshot === null ? new Map<string, Buffer>() : await restoreSnapshot(bundle.snapshot, folder, signal);
+        bundle.snapshot === null
+          ? new Map<string, Buffer>()
+          : await restoreSnapshot(bundle.snapshot, folder, signal);
       const tools = planTools(bundle.profile, options.dedication);
       session = await engine.openSession(name, folder, tools.extended);
       const transcript = reserved.get(TRANSCRIPT_PATH);
       const messages =
-        transcript === undefined ? seedFromHistory(bundle.history) : (JSON.parse(transcript.toString("utf8")) as unknown[]);
+        transcript === undefined
+          ? seedFromHistory(bundle.history)
+          : (JSON.parse(transcript.toString("utf8")) as unknown[]);
       await engine.importTranscript(session, messages);
       const templates = parseTemplateRecord(reserved.get(PROFILE_PATH));
       return {
@@ -178,6 +183,9 @@ export function createResidents(options: ResidentsOptions): Residents {
     },
 
     evict,
+    evictAll: () => {
+      for (const conversationId of held.keys()) evict(conversationId);
+    },
     size: () => held.size,
     settled: async () => {
       await Promise.all(cleanups);

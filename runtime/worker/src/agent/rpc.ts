@@ -80,7 +80,11 @@ export class GatewayRpc {
     });
     const timeout = AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS);
     try {
-      await Promise.race([challenged, rpc.closed.then(() => unavailable("closed during the handshake")), aborted(timeout)]);
+      await Promise.race([
+        challenged,
+        rpc.closed.then(() => unavailable("closed during the handshake")),
+        aborted(timeout),
+      ]);
       await rpc.request(
         "connect",
         {
@@ -113,7 +117,9 @@ export class GatewayRpc {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#pending.delete(id);
-        reject(new GatewayUnavailableError(`The gateway did not answer ${method} within ${options.timeoutMs} ms`));
+        reject(
+          new GatewayUnavailableError(`The gateway did not answer ${method} within ${options.timeoutMs} ms`),
+        );
       }, options.timeoutMs);
       this.#pending.set(id, { method, finalOnly: options.finalOnly ?? false, resolve, reject, timer });
       this.#socket.send(JSON.stringify({ type: "req", id, method, params }));
@@ -175,6 +181,8 @@ function unavailable(what: string): never {
 
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
-    signal.addEventListener("abort", () => reject(new GatewayUnavailableError("The gateway did not greet in time")));
+    signal.addEventListener("abort", () =>
+      reject(new GatewayUnavailableError("The gateway did not greet in time")),
+    );
   });
 }

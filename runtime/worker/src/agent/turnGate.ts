@@ -22,7 +22,7 @@ export function createTurnGate(): TurnGate {
   return {
     shared: async (work) => {
       // Another change may have queued while this one was awaited.
-      for (let seen: unknown; seen !== exclusives; ) {
+      for (let seen: unknown; seen !== exclusives;) {
         seen = exclusives;
         await exclusives;
       }

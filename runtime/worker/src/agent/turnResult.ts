@@ -17,14 +17,22 @@ const resultSchema = z.object({
   result: z
     .object({
       payloads: z
-        .array(z.object({ text: z.string().nullish(), isError: z.boolean().nullish(), isReasoning: z.boolean().nullish() }))
+        .array(
+          z.object({
+            text: z.string().nullish(),
+            isError: z.boolean().nullish(),
+            isReasoning: z.boolean().nullish(),
+          }),
+        )
         .nullish(),
       meta: z
         .object({
           error: z.unknown().optional(),
           stopReason: z.string().nullish(),
           agentMeta: z
-            .object({ usage: z.object({ input: z.number().optional(), output: z.number().optional() }).optional() })
+            .object({
+              usage: z.object({ input: z.number().optional(), output: z.number().optional() }).optional(),
+            })
             .nullish(),
         })
         .nullish(),

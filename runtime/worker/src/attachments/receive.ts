@@ -26,7 +26,11 @@ const extensions: Record<IncomingFile["kind"], string> = {
  * @returns lines for the prompt, one per attachment. One that cannot be had is named with the reason: the agent
  * can say so, which is better than a message that fails for ever.
  */
-export async function receiveAttachments(folder: string, bundle: HydrationBundle, signal: AbortSignal): Promise<string[]> {
+export async function receiveAttachments(
+  folder: string,
+  bundle: HydrationBundle,
+  signal: AbortSignal,
+): Promise<string[]> {
   const lines: string[] = [];
   for (const [index, file] of bundle.attachments.slice(0, FILES_MAX).entries()) {
     const fallback = `${file.kind}${extensions[file.kind]}`;
@@ -36,14 +40,17 @@ export async function receiveAttachments(folder: string, bundle: HydrationBundle
       const content = await download(await sourceOf(file, bundle, signal), signal);
       await mkdir(join(folder, INBOX), { recursive: true, mode: 0o700 });
       await writeFile(join(folder, INBOX, name), content, { mode: 0o600 });
-      lines.push(`[${file.kind} attached: ${INBOX}/${name}, ${file.mimeType ?? "type unknown"}, ${content.length} bytes]`);
+      lines.push(
+        `[${file.kind} attached: ${INBOX}/${name}, ${file.mimeType ?? "type unknown"}, ${content.length} bytes]`,
+      );
     } catch (error) {
       signal.throwIfAborted();
       const reason = error instanceof AttachmentError ? error.message : "it could not be downloaded";
       lines.push(`[${file.kind} attached, but not available: ${reason}]`);
     }
   }
-  if (bundle.attachments.length > FILES_MAX) lines.push(`[${bundle.attachments.length - FILES_MAX} more attachments were left out]`);
+  if (bundle.attachments.length > FILES_MAX)
+    lines.push(`[${bundle.attachments.length - FILES_MAX} more attachments were left out]`);
   return lines;
 }
 
@@ -57,7 +64,8 @@ const getFileSchema = z.object({ ok: z.boolean(), result: z.object({ file_path: 
 async function sourceOf(file: IncomingFile, bundle: HydrationBundle, signal: AbortSignal): Promise<string> {
   if ((file.sizeBytes ?? 0) > FILE_BYTES_MAX) throw new AttachmentError("it is larger than 20 MB");
   if (file.url !== null) return file.url;
-  if (file.telegramFileId === undefined || bundle.telegramBotToken === null) throw new AttachmentError("it has no source");
+  if (file.telegramFileId === undefined || bundle.telegramBotToken === null)
+    throw new AttachmentError("it has no source");
   const api = bundle.telegramApiUrl.replace(/\/+$/, "");
   const query = new URLSearchParams({ file_id: file.telegramFileId });
   const response = await fetch(`${api}/bot${bundle.telegramBotToken}/getFile?${query}`, {
@@ -70,7 +78,9 @@ async function sourceOf(file: IncomingFile, bundle: HydrationBundle, signal: Abo
 }
 
 async function download(url: string, signal: AbortSignal): Promise<Buffer> {
-  const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]) });
+  const response = await fetch(url, {
+    signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]),
+  });
   if (!response.ok) {
     await response.body?.cancel();
     throw new AttachmentError(`its download answered ${response.status}`);

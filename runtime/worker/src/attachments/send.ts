@@ -52,7 +52,11 @@ export async function takeOutbox(folder: string): Promise<OutgoingFile[]> {
     await mkdir(join(folder, SENT), { recursive: true, mode: 0o700 });
     await rename(join(outbox, entry.name), join(folder, SENT, entry.name));
     const fileName = safeFileName(entry.name, "file");
-    files.push({ fileName, mimeType: mimeTypes[extname(fileName).toLowerCase()] ?? "application/octet-stream", content });
+    files.push({
+      fileName,
+      mimeType: mimeTypes[extname(fileName).toLowerCase()] ?? "application/octet-stream",
+      content,
+    });
   }
   return files;
 }
@@ -72,7 +76,11 @@ export async function uploadFiles(
     const url = urls[index];
     if (url === undefined) return null;
     const storageId = await uploadBlob(url, content, signal, mimeType);
-    uploaded.push({ storageId: storageId as NonNullable<Answer["files"]>[number]["storageId"], fileName, mimeType });
+    uploaded.push({
+      storageId: storageId as NonNullable<Answer["files"]>[number]["storageId"],
+      fileName,
+      mimeType,
+    });
   }
   return uploaded;
 }

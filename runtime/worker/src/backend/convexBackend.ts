@@ -58,7 +58,8 @@ export function connectBackend(options: ConvexBackendOptions): WorkerBackend {
     controlState: () => ask("controlState", {}),
     ready: (report) => mutate("ready", { report }),
     stopped: (reason) => mutate("stopped", { reason }),
-    prepareDataSnapshotUpload: (lease, files) => mutate("prepareDataSnapshotUpload", { ...fence(lease), files }),
+    prepareDataSnapshotUpload: (lease, files) =>
+      mutate("prepareDataSnapshotUpload", { ...fence(lease), files }),
     finalizeDataSnapshotUpload: (lease, snapshotId, uploaded) =>
       mutate("finalizeDataSnapshotUpload", { ...fence(lease), snapshotId, uploaded }),
     failDataSnapshotUpload: (lease, snapshotId, errorMessage) =>
@@ -134,7 +135,8 @@ export function toBackendError(error: unknown): BackendError {
     return new BackendError(kind === "retryable" || kind === "unknown" ? kind : "permanent", message);
   }
   const message = error instanceof Error ? error.message : String(error);
-  if (isRefusedConnection(error)) return new BackendError("retryable", `The backend cannot be reached: ${message}`);
+  if (isRefusedConnection(error))
+    return new BackendError("retryable", `The backend cannot be reached: ${message}`);
   return new BackendError("unknown", message);
 }
 

@@ -57,7 +57,12 @@ export async function executeBridgeFunction(
       if (response.status !== 429 && response.status < 500) return last;
       retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), clock.now());
     } catch (error) {
-      last = { success: false, status: 0, functionKey, error: `The bridge did not answer: ${reasonOf(error)}` };
+      last = {
+        success: false,
+        status: 0,
+        functionKey,
+        error: `The bridge did not answer: ${reasonOf(error)}`,
+      };
       if (call.signal?.aborted) return last;
     }
     if (attempt < ATTEMPTS_MAX) await clock.wait(retryAfterMs ?? BASE_DELAY_MS * 2 ** (attempt - 1));
@@ -83,7 +88,8 @@ export async function maybeExecuteBridgeToolCall(
   const functionKey = bridgeFunctionKeyFromToolName(input.toolName);
   if (functionKey === null) return { handled: false };
   const resolution = resolveBridgeRuntimeConfig(input.hydrated, input.env ?? process.env);
-  if (!resolution.ok) return { handled: true, success: false, status: 400, functionKey, error: resolution.error };
+  if (!resolution.ok)
+    return { handled: true, success: false, status: 400, functionKey, error: resolution.error };
   const { userToken, idempotencyKey, signal, timeoutMs } = input;
   const call = { functionKey, args: input.args, userToken, idempotencyKey, signal, timeoutMs };
   return { handled: true, ...(await executeBridgeFunction(resolution.config, call, clock)) };

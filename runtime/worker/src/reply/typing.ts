@@ -10,7 +10,8 @@ const FAILURES_MAX = 3;
 /** Starts the indicator where one is wanted. Never throws and never delays the turn. @returns its stop. */
 export function startTyping(bundle: HydrationBundle, signal: AbortSignal): () => void {
   const { destination, telegramBotToken } = bundle;
-  if (!bundle.typingIndicator || destination?.kind !== "telegram" || telegramBotToken === null) return () => undefined;
+  if (!bundle.typingIndicator || destination?.kind !== "telegram" || telegramBotToken === null)
+    return () => undefined;
   const url = `${bundle.telegramApiUrl.replace(/\/+$/, "")}/bot${telegramBotToken}/sendChatAction`;
   const body = JSON.stringify({
     chat_id: destination.chatId,

@@ -10,7 +10,8 @@ export async function hashSkill(dir: string): Promise<string> {
   for (const entry of entries) {
     const path = relative(dir, join(entry.parentPath, entry.name)).split(sep).join("/");
     if (entry.isFile()) paths.push(path);
-    else if (!entry.isDirectory()) throw new Error(`Skill folder ${dir} contains a link or special file: ${path}`);
+    else if (!entry.isDirectory())
+      throw new Error(`Skill folder ${dir} contains a link or special file: ${path}`);
   }
   if (!paths.includes("SKILL.md")) throw new Error(`Skill folder ${dir} has no SKILL.md`);
   const hash = createHash("sha256");

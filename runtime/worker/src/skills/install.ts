@@ -13,7 +13,11 @@ const otherSkillFolder = ".agents";
  *
  * @returns names that were found there and removed, those of the image that are merely not wanted left out.
  */
-export async function installSkills(folder: string, wanted: readonly Skill[], image: readonly Skill[]): Promise<string[]> {
+export async function installSkills(
+  folder: string,
+  wanted: readonly Skill[],
+  image: readonly Skill[],
+): Promise<string[]> {
   const dir = join(folder, SKILLS_FOLDER);
   await rm(join(folder, otherSkillFolder), { recursive: true, force: true });
   const byName = new Map(wanted.map((skill) => [skill.name, skill]));
@@ -25,7 +29,10 @@ export async function installSkills(folder: string, wanted: readonly Skill[], im
   for (const entry of entries ?? []) {
     const skill = byName.get(entry.name);
     const path = join(dir, entry.name);
-    const intact = skill !== undefined && entry.isDirectory() && (await hashSkill(path).catch(() => null)) === skill.sha256;
+    const intact =
+      skill !== undefined &&
+      entry.isDirectory() &&
+      (await hashSkill(path).catch(() => null)) === skill.sha256;
     if (intact) {
       present.add(entry.name);
       continue;
@@ -44,6 +51,8 @@ export async function installSkills(folder: string, wanted: readonly Skill[], im
 /** What a model is told about its skills; empty when it has none. */
 export function skillsPrompt(skills: readonly Skill[]): string {
   if (skills.length === 0) return "";
-  const lines = skills.map(({ name, description }) => `- ${name}: ${description} (${SKILLS_FOLDER}/${name}/SKILL.md)`);
+  const lines = skills.map(
+    ({ name, description }) => `- ${name}: ${description} (${SKILLS_FOLDER}/${name}/SKILL.md)`,
+  );
   return `# Skills\nWhen a task matches one of these, read its file first and follow it:\n${lines.join("\n")}`;
 }

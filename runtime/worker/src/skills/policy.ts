@@ -61,13 +61,16 @@ export async function enforceSkillPolicy(
   const conversations = await namesIn(join(dataDir, "conversations"));
   const folders = [
     ...foreignSkillFolders,
-    ...conversations.flatMap((name) => conversationSkillFolders.map((folder) => `conversations/${name}/${folder}`)),
+    ...conversations.flatMap((name) =>
+      conversationSkillFolders.map((folder) => `conversations/${name}/${folder}`),
+    ),
   ];
   for (const folder of folders) {
     for (const name of await namesIn(join(dataDir, folder))) {
       await rm(join(dataDir, folder, name), { recursive: true, force: true });
       // A conversation's own copies of image skills are gone with its folder and not worth a report.
-      if (!folder.startsWith("conversations/") || !expected.has(name)) report.removed.push(`${folder}/${name}`);
+      if (!folder.startsWith("conversations/") || !expected.has(name))
+        report.removed.push(`${folder}/${name}`);
     }
   }
   return report;

@@ -37,7 +37,8 @@ export async function scanFolder(root: string): Promise<FolderScan> {
       else if (entry.isDirectory()) {
         if (!isIgnoredDir(path)) pending.push(path);
       } else if (!entry.isFile()) scan.skipped.push({ path, reason: "is a link or special file" });
-      else if (scan.files.length >= snapshotLimits.filesMax) scan.skipped.push({ path, reason: "is one file too many" });
+      else if (scan.files.length >= snapshotLimits.filesMax)
+        scan.skipped.push({ path, reason: "is one file too many" });
       else {
         const content = await readRegularFile(join(root, path));
         if (content === null) scan.skipped.push({ path, reason: "is too large, linked or gone" });

@@ -19,7 +19,13 @@ export const TRANSCRIPT_PATH = `${RESERVED_DIR}/transcript.json`;
 export const PROFILE_PATH = `${RESERVED_DIR}/profile.json`;
 
 /** Scratch space of the engine, and skills, which come from the image alone. */
-const ignoredDirs: ReadonlySet<string> = new Set([RESERVED_DIR, ".openclaw", ".agents", "skills", "node_modules"]);
+const ignoredDirs: ReadonlySet<string> = new Set([
+  RESERVED_DIR,
+  ".openclaw",
+  ".agents",
+  "skills",
+  "node_modules",
+]);
 
 export function isIgnoredDir(relativePath: string): boolean {
   return ignoredDirs.has(relativePath);

@@ -52,7 +52,8 @@ export async function restoreSnapshot(
 }
 
 function checkManifest(snapshot: SnapshotForRestore): void {
-  if (snapshot.files.length > snapshotLimits.filesMax + 2) throw new RestoreError("restore refused: too many files");
+  if (snapshot.files.length > snapshotLimits.filesMax + 2)
+    throw new RestoreError("restore refused: too many files");
   const seen = new Set<string>();
   let totalBytes = 0;
   for (const { path, sizeBytes } of snapshot.files) {
@@ -64,15 +65,22 @@ function checkManifest(snapshot: SnapshotForRestore): void {
   }
   for (const path of seen) {
     for (let parent = dirname(path); parent !== "."; parent = dirname(parent)) {
-      if (seen.has(parent)) throw new RestoreError(`restore refused: ${JSON.stringify(parent)} is a file and a folder`);
+      if (seen.has(parent))
+        throw new RestoreError(`restore refused: ${JSON.stringify(parent)} is a file and a folder`);
     }
   }
   // Twice the folder's limit: the transcript comes on top.
-  if (totalBytes > snapshotLimits.totalBytesMax * 2) throw new RestoreError("restore refused: too many bytes");
+  if (totalBytes > snapshotLimits.totalBytesMax * 2)
+    throw new RestoreError("restore refused: too many bytes");
 }
 
-async function fetchVerified(file: SnapshotForRestore["files"][number], signal: AbortSignal): Promise<Buffer> {
-  const response = await fetch(file.url, { signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]) });
+async function fetchVerified(
+  file: SnapshotForRestore["files"][number],
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const response = await fetch(file.url, {
+    signal: AbortSignal.any([signal, AbortSignal.timeout(FETCH_TIMEOUT_MS)]),
+  });
   if (!response.ok) {
     await response.body?.cancel();
     throw new RestoreError(`restore failed: ${file.path} could not be fetched (status ${response.status})`);

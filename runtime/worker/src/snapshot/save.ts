@@ -39,9 +39,14 @@ export async function saveSnapshot(
     const lanes = Array.from({ length: Math.min(UPLOADS_AT_ONCE, queue.length) }, async () => {
       for (let upload = queue.shift(); upload !== undefined; upload = queue.shift()) {
         const content = byHash.get(upload.sha256);
-        if (content === undefined) throw new Error("The backend asked for a blob that this snapshot does not have");
+        if (content === undefined)
+          throw new Error("The backend asked for a blob that this snapshot does not have");
         const { encoding, body } = await encodeBlob(content);
-        uploaded.push({ sha256: upload.sha256, storageId: await uploadBlob(upload.uploadUrl, body, signal, SNAPSHOT_CONTENT_TYPE), encoding });
+        uploaded.push({
+          sha256: upload.sha256,
+          storageId: await uploadBlob(upload.uploadUrl, body, signal, SNAPSHOT_CONTENT_TYPE),
+          encoding,
+        });
         uploadedBytes += body.length;
       }
     });

@@ -37,7 +37,12 @@ class UploadRefused extends Error {
   }
 }
 
-async function post(uploadUrl: string, body: Buffer, signal: AbortSignal, contentType: string): Promise<string> {
+async function post(
+  uploadUrl: string,
+  body: Buffer,
+  signal: AbortSignal,
+  contentType: string,
+): Promise<string> {
   const response = await fetch(uploadUrl, {
     method: "POST",
     headers: { "content-type": contentType },

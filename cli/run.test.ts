@@ -1,0 +1,500 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { candidates } from "./commands/completion.ts";
+import { exitCodes } from "./errors.ts";
+import { buildProgram } from "./program.ts";
+import { run } from "./run.ts";
+import { type FakeDeployment, Refused, startFakeDeployment } from "./testing/fakeDeployment.ts";
+import { fakeIo, type FakeIoOptions, NOW, type Outcome, runAgainst } from "./testing/fakeIo.ts";
+
+let deployment: FakeDeployment;
+let folder: string;
+beforeAll(async () => {
+  deployment = await startFakeDeployment();
+  folder = mkdtempSync(join(tmpdir(), "agent-factory-files-"));
+  writeFileSync(join(folder, "soul.md"), "# Who you are\n");
+  for (const [name, value] of Object.entries(answers)) deployment.on(name, () => value);
+});
+afterAll(async () => {
+  await deployment.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(() => {
+  deployment.calls.length = 0;
+  deployment.bodies.length = 0;
+});
+
+const factory = (argv: readonly string[], options?: FakeIoOptions): Promise<Outcome> =>
+  runAgainst(deployment, argv, options);
+
+const message = {
+  messageId: "m1",
+  conversationId: "telegram:7:1000",
+  agentKey: "default",
+  status: "queued",
+  priority: 50,
+  createdAt: NOW - 60_000,
+  dueAt: NOW + 4_000,
+  attempts: 1,
+  maxAttempts: 5,
+  finishedAt: null,
+  workerId: null,
+  lastError: "model timed out",
+};
+const rollout = {
+  phase: "replacing",
+  finished: false,
+  revision: 8,
+  image: "registry.fly.io/app@sha256:new",
+  stableRevision: 7,
+  stableImage: "registry.fly.io/app@sha256:old",
+  reason: null,
+  startedAt: NOW - 9_000,
+  phaseAt: NOW,
+  finishedAt: null,
+  bootFailures: 0,
+  turnsDone: 4,
+  turnsFailed: 0,
+  workersNew: 2,
+  workersNewReady: 1,
+  workersOld: 1,
+};
+const pushTemplate = {
+  templateKey: "hello",
+  title: "Hello",
+  enabled: true,
+  schedule: { kind: "daily", time: "09:00" },
+};
+
+/** What the fake backend says when a test does not say otherwise. */
+const answers: Record<string, unknown> = {
+  queueStats: {
+    queuedReady: 3,
+    processing: 1,
+    deadLetter: 2,
+    queuedDelayed: 4,
+    conversationsReady: 2,
+    conversationsLeased: 1,
+  },
+  listJobsByStatus: { messages: [message], cursor: "next-page" },
+  cancelMessage: "requested",
+  pauseConversation: true,
+  resumeConversation: false,
+  messageTimeline: [],
+  recoverQueue: { released: 1, promoted: 2, woken: 3 },
+  listDeadLetters: { messages: [], cursor: null },
+  replayDeadLetters: { replayed: 25, more: true },
+  discardDeadLetters: { discarded: 1, more: false },
+  listDeliveries: [],
+  resendDelivery: { resent: true },
+  workerStats: { activeCount: 0, idleCount: 0, warmCount: 0, machineHoursToday: 0.5, workers: [] },
+  scalerDecisions: [],
+  startWorkers: { activeWorkers: 0, spawned: 1, terminated: 0 },
+  rolloutStatus: rollout,
+  runtimeConfig: { revision: 8, config: { queue: {} }, appliedBy: "pulumi", appliedAt: NOW, owner: "p/s/1" },
+  runtimeConfigHistory: [{ revision: 8, appliedBy: "pulumi", appliedAt: NOW, changed: ["provider"] }],
+  listAgents: [{ agentKey: "default", version: "1", revision: 2, enabled: true }],
+  configureAgent: "a1",
+  setAgentEnabled: { changed: true },
+  secretStatus: [{ secretRef: "convex.url", hasActive: true, version: 1 }],
+  importSecret: { secretId: "s1", secretRef: "x", version: 2 },
+  removeSecret: { removed: 2, more: false },
+  rewrapSecrets: { rewrapped: 3, failed: 0, more: false },
+  createPairingCode: {
+    code: "ABCD2345",
+    expiresAt: NOW + 900_000,
+    deepLink: "https://t.me/bot?start=ABCD2345",
+  },
+  getPairingCodeStatus: {
+    status: "pending",
+    consumerUserId: "u1",
+    agentKey: "default",
+    expiresAt: NOW,
+    usedAt: null,
+  },
+  getUserAgentBinding: {
+    active: {
+      agentKey: "default",
+      status: "active",
+      source: "manual",
+      telegramUserId: "1000",
+      telegramChatId: "1000",
+      conversationId: null,
+      boundAt: NOW,
+      revokedAt: null,
+      revokedBecause: null,
+    },
+    history: [],
+  },
+  revokeUserAgentBinding: { revoked: 1 },
+  listPushTemplatesByCompany: [pushTemplate],
+  listPushJobsForUser: [],
+  listPushDispatchesByJob: [],
+  triggerPushJobNow: { outcome: "enqueued", reason: null, messageId: "m2" },
+  sendBroadcastToAllActiveAgents: { broadcastId: "b1", totalTargets: 2, enqueued: 2, failed: 0 },
+  broadcastReport: { state: "done", totalTargets: 2, enqueued: 2, failed: 0, targets: [], cursor: null },
+  listServiceKeys: [],
+  createServiceKey: { keyId: "k1", serviceKey: "afk_k1_secret" },
+  rotateServiceKey: { keyId: "k1", serviceKey: "afk_k1_other", previousUntil: NOW },
+  revokeServiceKey: { revoked: true },
+  listAudit: { rows: [], cursor: null },
+  runFlyCleanup: {
+    machinesListed: 1,
+    volumesListed: 0,
+    foreign: 0,
+    destroyedMachines: [],
+    deletedVolumes: [],
+    waiting: [],
+    failed: [],
+    dryRun: true,
+  },
+  doctor: { ok: true, problems: [] },
+};
+
+/** One way to call each command that talks to a deployment; a command without a line here fails the test below. */
+const everyCommand: Record<string, string[]> = {
+  doctor: [],
+  "queue stats": [],
+  "queue list": [],
+  "queue cancel": ["m1"],
+  "queue pause": ["c1"],
+  "queue resume": ["c1"],
+  "queue timeline": ["c1"],
+  "queue recover": [],
+  "dead-letters list": [],
+  "dead-letters replay": ["--all"],
+  "dead-letters discard": ["m1"],
+  "replies unknown": [],
+  "replies failed": [],
+  "replies resend": ["p1"],
+  "workers list": [],
+  "workers decisions": [],
+  "workers reconcile": [],
+  "rollouts status": [],
+  "config show": [],
+  "config history": [],
+  "agents list": [],
+  "agents configure": ["default", "--soul", "SOUL"],
+  "agents disable": ["default"],
+  "agents enable": ["default"],
+  "secrets status": [],
+  "secrets set": ["telegram.botToken.default"],
+  "secrets remove": ["old.ref"],
+  "secrets rewrap": [],
+  "pairing create": ["u1"],
+  "pairing status": ["ABCD2345"],
+  "bindings list": ["u1"],
+  "bindings revoke": ["u1"],
+  "push templates": ["acme"],
+  "push jobs": ["acme", "u1"],
+  "push dispatches": ["acme", "j1"],
+  "push trigger": ["acme", "j1"],
+  "broadcast send": ["acme", "--title", "Hi", "--text", "there"],
+  "broadcast report": ["acme", "b1"],
+  "service-keys list": [],
+  "service-keys create": ["acme", "shop"],
+  "service-keys rotate": ["k1"],
+  "service-keys revoke": ["k1"],
+  audit: [],
+  cleanup: ["--dry-run"],
+  completion: ["bash"],
+};
+/** Tested on their own: they wait, run another program or write a file. */
+const elsewhere = ["smoke", "chat", "login", "logout", "__complete"];
+
+function leaves(): string[] {
+  const io = fakeIo();
+  io.remove();
+  return buildProgram(io).commands.flatMap((group) =>
+    group.commands.length === 0
+      ? [group.name()]
+      : group.commands.map((command) => `${group.name()} ${command.name()}`),
+  );
+}
+
+describe("every command", () => {
+  it("is known to these tests", () => {
+    expect(leaves().sort()).toEqual([...Object.keys(everyCommand), ...elsewhere].sort());
+  });
+
+  it.each(Object.entries(everyCommand))(
+    "%s prints one JSON document alone with --json",
+    async (name, args) => {
+      const filled = args.map((arg) => (arg === "SOUL" ? join(folder, "soul.md") : arg));
+      const { code, out } = await factory([...name.split(" "), ...filled, "--json", "--yes"], {
+        stdin: "a value\n",
+      });
+      expect(code).toBe(exitCodes.ok);
+      expect(() => void JSON.parse(out)).not.toThrow();
+    },
+  );
+
+  it.each(Object.entries(everyCommand))("%s says something to a person", async (name, args) => {
+    const filled = args.map((arg) => (arg === "SOUL" ? join(folder, "soul.md") : arg));
+    const { code, out } = await factory([...name.split(" "), ...filled, "--yes"], { stdin: "a value\n" });
+    expect(code).toBe(exitCodes.ok);
+    expect(out.trim()).not.toBe("");
+  });
+});
+
+describe("queue", () => {
+  it("lists messages as a table and says how to go on", async () => {
+    const { out } = await factory(["queue", "list", "--status", "queued"]);
+    expect(out.split("\n")[0]).toMatch(/^MESSAGE +CONVERSATION +AGENT +CREATED +DUE +TRIES +LAST ERROR$/);
+    expect(out).toContain("in 4.0 s");
+    expect(out).toContain("More: --cursor 'next-page'");
+  });
+
+  it("refuses a status and a limit that the backend does not have, and asks it nothing", async () => {
+    const status = await factory(["queue", "list", "--status", "lost"]);
+    expect(status.code).toBe(exitCodes.usage);
+    expect(status.err).toContain("--status must be one of queued, processing, done, dead_letter, cancelled");
+    const limit = await factory(["queue", "list", "--limit", "1e9"]);
+    expect(limit.err).toContain("--limit must be a whole number from 1 to 100");
+    expect(deployment.calls).toEqual([]);
+  });
+
+  it("names who acted", async () => {
+    await factory(["queue", "pause", "c1", "--actor", "on-call"]);
+    await factory(["queue", "pause", "c1"]);
+    expect(deployment.calls.map((call) => call.args["actor"])).toEqual(["on-call", "cli:ada"]);
+  });
+});
+
+describe("what cannot be undone", () => {
+  it("asks a person, and does nothing on a no", async () => {
+    const { code, err } = await factory(["dead-letters", "discard", "--all"], { confirmed: false });
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("Nothing was done.");
+    expect(deployment.calls).toEqual([]);
+  });
+
+  it("is done on a yes", async () => {
+    await factory(["dead-letters", "discard", "m1", "m2"], { confirmed: true });
+    expect(deployment.calls[0]?.args).toMatchObject({ messageIds: ["m1", "m2"] });
+  });
+
+  it("needs --yes where nobody can be asked", async () => {
+    const { code, err } = await factory(["queue", "cancel", "m1"], { stdin: "" });
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("--yes");
+  });
+
+  it("means all dead letters only when it is said", async () => {
+    const { code, err } = await factory(["dead-letters", "replay", "--yes"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("Give message ids, or --all.");
+    expect(deployment.calls).toEqual([]);
+  });
+});
+
+describe("secrets", () => {
+  const VALUE = "7:correct-horse-battery";
+
+  it("takes the value from a pipe, without its last newline, and shows it nowhere", async () => {
+    const { out, err } = await factory(["secrets", "set", "telegram.botToken.default"], {
+      stdin: `${VALUE}\n`,
+    });
+    expect(deployment.calls[0]?.args).toMatchObject({ plaintextValue: VALUE });
+    expect(out + err).not.toContain("correct-horse");
+  });
+
+  it("asks for it unseen at a terminal", async () => {
+    await factory(["secrets", "set", "telegram.botToken.default"], { typed: VALUE });
+    expect(deployment.calls[0]?.args).toMatchObject({ plaintextValue: VALUE });
+  });
+
+  it("takes it from no argument", async () => {
+    const { code } = await factory(["secrets", "set", "telegram.botToken.default", VALUE], { stdin: "" });
+    expect(code).toBe(exitCodes.usage);
+    expect(deployment.calls).toEqual([]);
+  });
+
+  it("refuses an empty value", async () => {
+    const { code, err } = await factory(["secrets", "set", "telegram.botToken.default"], { stdin: "\n" });
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("The value is empty.");
+  });
+
+  it("asks for the refs that the environment's agents need", async () => {
+    await factory(["secrets", "status"]);
+    expect(deployment.calls.at(-1)?.args["secretRefs"]).toEqual([
+      "convex.url",
+      "fly.apiToken",
+      "telegram.botToken.default",
+    ]);
+  });
+
+  it("removes until nothing is left", async () => {
+    const more = [true, true, false];
+    deployment.on("removeSecret", () => ({ removed: 200, more: more.shift() }));
+    const { out } = await factory(["secrets", "remove", "old.ref", "--yes"]);
+    deployment.on("removeSecret", () => answers["removeSecret"]);
+    expect(out).toContain("600 version(s)");
+  });
+});
+
+describe("pairing", () => {
+  it("prints the code, the deep link and its QR code", async () => {
+    const { out } = await factory(["pairing", "create", "u1", "--ttl", "1h"]);
+    expect(deployment.calls[0]?.args).toMatchObject({
+      consumerUserId: "u1",
+      agentKey: "default",
+      ttlMs: 3_600_000,
+    });
+    expect(out).toContain("https://t.me/bot?start=ABCD2345");
+    expect(out).toContain("/start ABCD2345");
+    expect(out).toMatch(/[▀▄█]{5}/u);
+  });
+
+  it("ends with 'not found' for a code that does not exist", async () => {
+    deployment.on("getPairingCodeStatus", () => null);
+    const { code } = await factory(["pairing", "status", "NOPE1234"]);
+    deployment.on("getPairingCodeStatus", () => answers["getPairingCodeStatus"]);
+    expect(code).toBe(exitCodes.notFound);
+  });
+});
+
+describe("agents configure", () => {
+  it("sends the files' texts and sensible defaults", async () => {
+    const args = [
+      "agents",
+      "configure",
+      "support",
+      "--soul",
+      join(folder, "soul.md"),
+      "--skill",
+      "a",
+      "--skill",
+      "b",
+    ];
+    await factory(args);
+    expect(deployment.calls[0]?.args).toMatchObject({
+      agentKey: "support",
+      version: "2026-11-22",
+      soulMd: "# Who you are\n",
+      skills: ["a", "b"],
+      secretsRef: ["telegram.botToken.support"],
+      enabled: true,
+    });
+  });
+
+  it("names the option whose file cannot be read or is not of its form", async () => {
+    const missing = await factory(["agents", "configure", "x", "--soul", join(folder, "none.md")]);
+    expect(missing.err).toMatch(/--soul: .*none\.md cannot be read \(ENOENT\)/);
+    writeFileSync(join(folder, "bridge.json"), JSON.stringify({ enabled: "yes", url: "x" }));
+    const malformed = await factory([
+      ...["agents", "configure", "x", "--soul", join(folder, "soul.md")],
+      ...["--bridge", join(folder, "bridge.json")],
+    ]);
+    expect(malformed.code).toBe(exitCodes.usage);
+    expect(malformed.err).toContain("enabled:");
+    expect(malformed.err).toContain('Unrecognized key: "url"');
+  });
+});
+
+describe("rollouts", () => {
+  it("waits for the end and fails with the reason of a rollback", async () => {
+    let asked = 0;
+    deployment.on("rolloutStatus", () =>
+      ++asked < 3
+        ? rollout
+        : { ...rollout, phase: "rolled_back", finished: true, reason: "the canary did not boot" },
+    );
+    const { code, err } = await factory(["rollouts", "status", "--wait", "15m"]);
+    deployment.on("rolloutStatus", () => rollout);
+    expect(asked).toBe(3);
+    expect(code).toBe(exitCodes.failed);
+    expect(err).toContain("the canary did not boot");
+  });
+
+  it("fails when the wait is over first, and says that it goes on", async () => {
+    const { code, err } = await factory(["rollouts", "status", "--wait", "10s"]);
+    expect(code).toBe(exitCodes.failed);
+    expect(err).toContain("still in phase 'replacing' after 10s");
+  });
+});
+
+describe("doctor", () => {
+  const warning = {
+    kind: "token_expiry",
+    severity: "warning",
+    message: "expires soon",
+    command: "pulumi up",
+  };
+
+  it("fails for an error, and for a warning only with --strict", async () => {
+    deployment.on("doctor", () => ({ ok: true, problems: [warning] }));
+    expect((await factory(["doctor"])).code).toBe(exitCodes.ok);
+    expect((await factory(["doctor", "--strict"])).code).toBe(exitCodes.failed);
+    deployment.on("doctor", () => ({ ok: false, problems: [{ ...warning, severity: "error" }] }));
+    const { code, out } = await factory(["doctor"]);
+    deployment.on("doctor", () => answers["doctor"]);
+    expect(code).toBe(exitCodes.failed);
+    expect(out).toContain("→ pulumi up");
+  });
+});
+
+describe("failures", () => {
+  it("keep the function's own message and exit code, as JSON too", async () => {
+    deployment.on("pauseConversation", () => {
+      throw new Refused("not_found", "Conversation 'c9' not found");
+    });
+    const people = await factory(["queue", "pause", "c9"]);
+    const scripts = await factory(["queue", "pause", "c9", "--json"]);
+    deployment.on("pauseConversation", () => true);
+    expect(people).toMatchObject({ code: exitCodes.notFound, out: "" });
+    expect(people.err).toContain("Conversation 'c9' not found");
+    expect(JSON.parse(scripts.out)).toMatchObject({ error: { code: "not_found", exitCode: 3 } });
+  });
+
+  it("of usage name the option and ask nothing", async () => {
+    const { code, err } = await factory(["queue", "list", "--stauts", "queued"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("--stauts");
+    expect(deployment.calls).toEqual([]);
+  });
+
+  it("without an environment say how to name one", async () => {
+    const io = fakeIo();
+    const code = await run(["queue", "stats"], io);
+    io.remove();
+    expect(code).toBe(exitCodes.usage);
+    expect(io.err()).toContain("npm run local");
+  });
+});
+
+describe("login", () => {
+  it("stores where the stack's deployment is and no key, until logout", async () => {
+    const outputs = { convexUrl: deployment.url, convexSiteUrl: deployment.url };
+    const io = fakeIo({ stackOutputs: outputs, env: { CONVEX_SELF_HOSTED_ADMIN_KEY: deployment.adminKey } });
+    expect(await run(["login", "--stack", "staging"], io)).toBe(exitCodes.ok);
+    expect(await run(["queue", "stats"], io)).toBe(exitCodes.ok);
+    expect(await run(["logout"], io)).toBe(exitCodes.ok);
+    const after = await run(["queue", "stats"], io);
+    io.remove();
+    expect(after).toBe(exitCodes.usage);
+    expect(deployment.calls.map(({ name }) => name)).toEqual(["queueStats"]);
+  });
+});
+
+describe("completion", () => {
+  it("offers the commands and options of where the words lead", () => {
+    const io = fakeIo();
+    const program = buildProgram(io);
+    io.remove();
+    expect(candidates(program, [])).toEqual(expect.arrayContaining(["queue", "doctor", "--json"]));
+    expect(candidates(program, [])).not.toContain("__complete");
+    expect(candidates(program, ["dead-letters"])).toEqual(
+      expect.arrayContaining(["list", "replay", "discard"]),
+    );
+    expect(candidates(program, ["dead-letters", "replay"])).toContain("--all");
+  });
+
+  it("is what the printed script asks for", async () => {
+    const { out } = await factory(["__complete", "--", "queue"]);
+    expect(out.split("\n")).toContain("timeline");
+  });
+});

@@ -1,0 +1,67 @@
+/** The one error that this package throws, apart from a caller's own abort. */
+import type { ErrorBody } from "./api.gen.ts";
+
+/** Codes of the client itself; all others come from the API and are documented there. */
+export type ClientErrorCode =
+  /** No answer arrived: whether the request was carried out is unknown. */
+  | "network"
+  /** Likewise: nothing arrived in time. */
+  | "timeout"
+  /** An answer that this client cannot read, for example of a proxy. */
+  | "malformed_answer"
+  /** A webhook that the factory did not sign, or signed too long ago. */
+  | "invalid_signature";
+
+export interface AgentFactoryErrorDetails {
+  code: string;
+  message: string;
+  /** HTTP status; 0 when there was no answer. */
+  status: number;
+  retryable: boolean;
+  requestId?: string | null;
+  retryAfterMs?: number | null;
+  cause?: unknown;
+}
+
+/**
+ * `code` tells what happened, `retryable` whether the same request may succeed later (the client has already retried
+ * what was safe to retry), `requestId` is what the deployment's log calls the request.
+ */
+export class AgentFactoryError extends Error {
+  override readonly name = "AgentFactoryError";
+  readonly code: string;
+  readonly status: number;
+  readonly retryable: boolean;
+  readonly requestId: string | null;
+  /** How long the API asked to wait, ms; null when it did not. */
+  readonly retryAfterMs: number | null;
+
+  constructor(details: AgentFactoryErrorDetails) {
+    super(details.message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = details.code;
+    this.status = details.status;
+    this.retryable = details.retryable;
+    this.requestId = details.requestId ?? null;
+    this.retryAfterMs = details.retryAfterMs ?? null;
+  }
+}
+
+/** Reads a refusal; anything that is not of the documented shape is a `malformed_answer` with its status. */
+export function errorOfAnswer(status: number, body: unknown, retryAfterMs: number | null): AgentFactoryError {
+  const error = refusalOf(body);
+  if (error !== null) return new AgentFactoryError({ ...error, status, retryAfterMs });
+  return new AgentFactoryError({
+    code: "malformed_answer",
+    message: `The API answered ${status} without an error in its documented shape; check the base URL`,
+    status,
+    retryable: status === 429 || status >= 500,
+    retryAfterMs,
+  });
+}
+
+function refusalOf(body: unknown): ErrorBody["error"] | null {
+  const error = (body as Partial<ErrorBody> | null)?.error as Partial<ErrorBody["error"]> | undefined;
+  if (typeof error?.code !== "string" || typeof error.message !== "string") return null;
+  const { code, message, retryable = false, requestId = "" } = error;
+  return { code, message, retryable, requestId };
+}

@@ -1,0 +1,392 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { internal } from "../_generated/api.js";
+import type { Id } from "../_generated/dataModel.js";
+import { storeAnswer, storeNotice } from "../replies/outbox.ts";
+import { fromBase64, hmacSha256, toBase64 } from "../secrets/digest.ts";
+import { callApi, makeKey } from "../testing/api.fixture.ts";
+import { addAgent, elapse, NOW, openWorld, type World } from "../testing/channels.fixture.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: NOW });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const hello = { conversationId: "c1", agentKey: "default", userId: "ada", text: "hello" };
+const post = (t: World, key: string, path: string, body?: unknown, headers?: Record<string, string>) =>
+  callApi(t, { method: "POST", path, key, body, headers });
+const get = (t: World, key: string, path: string) => callApi(t, { path, key });
+
+/** What `complete` does to a message, as far as a consumer sees it. */
+async function answerIt(t: World, messageId: string, text: string): Promise<void> {
+  await t.run(async (ctx) => {
+    const message = await ctx.db.get("messageQueue", messageId as Id<"messageQueue">);
+    if (message === null) throw new Error("no message");
+    const conversation = await ctx.db.get("conversations", message.conversation);
+    const seq = conversation?.nextHistorySeq ?? 0;
+    await ctx.db.insert("conversationMessages", {
+      conversation: message.conversation,
+      seq,
+      role: "assistant",
+      content: text,
+      at: Date.now(),
+    });
+    await ctx.db.patch("conversations", message.conversation, { nextHistorySeq: seq + 1 });
+    await ctx.db.patch("messageQueue", message._id, {
+      status: "done",
+      answerText: text,
+      finishedAt: Date.now(),
+    });
+    await storeAnswer(ctx, message, { text });
+  });
+}
+
+describe("a message over the API", () => {
+  test("is accepted, answered, and read back", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const sent = await post(t, serviceKey, "/messages", hello);
+    expect(sent.status).toBe(202);
+    expect(sent.json).toMatchObject({ conversationId: "api:acme:c1", duplicate: false });
+    const waiting = await get(t, serviceKey, `/messages/${sent.json.messageId}`);
+    expect(waiting.json).toMatchObject({
+      status: "queued",
+      answer: null,
+      userId: "ada",
+      delivery: { state: "none" },
+    });
+    await answerIt(t, sent.json.messageId, "hi Ada");
+    expect((await get(t, serviceKey, `/messages/${sent.json.messageId}?waitMs=1000`)).json).toMatchObject({
+      status: "done",
+      answer: "hi Ada",
+    });
+    for (const id of ["c1", "api:acme:c1"]) {
+      const history = await get(t, serviceKey, `/conversations/${encodeURIComponent(id)}/messages`);
+      expect(history.json).toMatchObject({
+        messages: [{ role: "assistant", content: "hi Ada", seq: 0 }],
+        next: 0,
+        more: false,
+      });
+    }
+  });
+
+  test("with an Idempotency-Key is accepted once", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const headers = { "Idempotency-Key": "order-7" };
+    const first = await post(t, serviceKey, "/messages", hello, headers);
+    const second = await post(t, serviceKey, "/messages", hello, headers);
+    expect(second.json).toEqual({ ...first.json, duplicate: true });
+  });
+
+  test("can be cancelled while it waits", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const { json } = await post(t, serviceKey, "/messages", hello);
+    expect((await post(t, serviceKey, `/messages/${json.messageId}/cancel`)).json).toEqual({
+      outcome: "cancelled",
+    });
+    expect((await post(t, serviceKey, `/messages/${json.messageId}/cancel`)).json).toEqual({
+      outcome: "none",
+    });
+  });
+
+  test("to an unknown agent is refused in the documented shape", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const { status, json } = await post(t, serviceKey, "/messages", { ...hello, agentKey: "none" });
+    expect(status).toBe(404);
+    expect(json).toEqual({
+      error: {
+        code: "not_found",
+        message: "Agent profile 'none' not found or disabled",
+        retryable: false,
+        requestId: expect.any(String),
+      },
+    });
+  });
+
+  test("with several mistakes is told of all of them", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const { status, json } = await post(t, serviceKey, "/messages", {
+      ...hello,
+      text: "",
+      priority: 1.5,
+      extra: 1,
+    });
+    expect(status).toBe(400);
+    for (const field of ["body.text", "body.priority", "extra"]) expect(json.error.message).toContain(field);
+  });
+});
+
+describe("keys", () => {
+  test("missing, malformed, unknown, revoked and expired ones read the same", async () => {
+    const t = await openWorld();
+    const { keyId, serviceKey } = await makeKey(t, "acme");
+    const expired = await makeKey(t, "acme", { expiresAt: NOW });
+    await t.mutation(internal.api.keys.revokeServiceKey, { keyId });
+    const forged = `${serviceKey.slice(0, -1)}${serviceKey.endsWith("A") ? "B" : "A"}`;
+    for (const key of [null, "x", forged, serviceKey, expired.serviceKey]) {
+      const { status, json } = await callApi(t, { path: "/agents", key });
+      expect(status).toBe(401);
+      expect(json.error.message).toBe("Unknown, expired or revoked service key");
+    }
+  });
+
+  test("rotate with a grace for the former one", async () => {
+    const t = await openWorld();
+    const { keyId, serviceKey } = await makeKey(t, "acme");
+    const rotated = await t.action(internal.api.keys.rotateServiceKey, { keyId, graceMs: 60_000 });
+    const statuses = async () => [
+      (await get(t, serviceKey, "/agents")).status,
+      (await get(t, rotated.serviceKey, "/agents")).status,
+    ];
+    expect(await statuses()).toEqual([200, 200]);
+    vi.setSystemTime(NOW + 60_000);
+    expect(await statuses()).toEqual([401, 200]);
+  });
+
+  test("do only what their scopes say", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme", { scopes: ["agents:read"] });
+    expect((await get(t, serviceKey, "/agents")).status).toBe(200);
+    const refused = await post(t, serviceKey, "/messages", hello);
+    expect(refused.status).toBe(403);
+    expect(refused.json.error.message).toBe("This service key lacks the scope 'messages:write'");
+  });
+
+  test("reach only the agents that they name", async () => {
+    const t = await openWorld();
+    await addAgent(t, "b");
+    const { serviceKey } = await makeKey(t, "acme", { agentKeys: ["b"] });
+    expect((await get(t, serviceKey, "/agents")).json.agents).toMatchObject([{ agentKey: "b" }]);
+    expect((await post(t, serviceKey, "/messages", hello)).status).toBe(403);
+    expect((await post(t, serviceKey, "/pairing-codes", { userId: "ada", agentKey: "default" })).status).toBe(
+      403,
+    );
+    const put = { method: "PUT", path: "/users/ada/binding", key: serviceKey, body: { agentKey: "default" } };
+    expect((await callApi(t, put)).status).toBe(403);
+  });
+
+  test("are limited by the minute and told when to come back", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme", { requestsPerMinute: 2 });
+    const statuses = [];
+    for (let index = 0; index < 3; index += 1) statuses.push((await get(t, serviceKey, "/agents")).status);
+    expect(statuses).toEqual([200, 200, 429]);
+    const refused = await get(t, serviceKey, "/agents");
+    expect(refused.headers.get("Retry-After")).toMatch(/^\d+$/);
+    expect(refused.json.error).toMatchObject({ code: "rate_limited", retryable: true });
+    vi.setSystemTime(NOW + 60_000);
+    expect((await get(t, serviceKey, "/agents")).status).toBe(200);
+  });
+
+  test("are stored as hashes", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const rows = await t.run((ctx) => ctx.db.query("serviceKeys").collect());
+    expect(JSON.stringify(rows)).not.toContain(serviceKey.slice(-20));
+  });
+});
+
+describe("between companies", () => {
+  test("nothing of one is found with the key of another", async () => {
+    const t = await openWorld();
+    const acme = (await makeKey(t, "acme")).serviceKey;
+    const evil = (await makeKey(t, "evil")).serviceKey;
+    const { json } = await post(t, acme, "/messages", hello);
+    const job = await post(t, acme, "/push-jobs", {
+      userId: "ada",
+      title: "t",
+      text: "x",
+      timeZone: "UTC",
+      schedule: { kind: "manual" },
+    });
+    const endpoint = await post(t, acme, "/webhook-endpoints", { url: "https://acme.example/hook" });
+    const broadcast = await post(t, acme, "/broadcasts", { title: "t", text: "x" });
+    const pairing = await post(t, acme, "/pairing-codes", { userId: "ada", agentKey: "default" });
+    await callApi(t, { method: "PUT", path: "/users/ada/binding", key: acme, body: { agentKey: "default" } });
+    const before = await t.run(async (ctx) => JSON.stringify(await ctx.db.query("pushJobs").collect()));
+
+    const { jobId } = job.json;
+    const tries: Array<[string, string, unknown?]> = [
+      ["GET", `/messages/${json.messageId}`],
+      ["POST", `/messages/${json.messageId}/cancel`],
+      ["GET", "/conversations/api:acme:c1/messages"],
+      ["GET", "/conversations/c1/messages"],
+      ["PATCH", `/push-jobs/${jobId}`, { enabled: false }],
+      ["DELETE", `/push-jobs/${jobId}`],
+      ["POST", `/push-jobs/${jobId}/trigger`],
+      ["GET", `/push-jobs/${jobId}/dispatches`],
+      ["DELETE", `/webhook-endpoints/${endpoint.json.endpointId}`],
+      ["GET", `/webhook-endpoints/${endpoint.json.endpointId}/events`],
+      ["GET", `/broadcasts/${broadcast.json.broadcastId}`],
+      ["POST", "/pairing-codes/status", { code: pairing.json.code }],
+    ];
+    for (const [method, path, body] of tries) {
+      expect([path, (await callApi(t, { method, path, key: evil, body })).status]).toEqual([path, 404]);
+    }
+    expect((await get(t, evil, "/users/ada/binding")).json).toEqual({ active: null, history: [] });
+    expect((await get(t, evil, "/users/ada/push-jobs")).json).toEqual({ jobs: [] });
+    expect((await get(t, evil, "/webhook-endpoints")).json).toEqual({ endpoints: [] });
+    expect((await callApi(t, { method: "DELETE", path: "/users/ada/binding", key: evil })).json).toEqual({
+      revoked: 0,
+    });
+    expect(await t.run(async (ctx) => JSON.stringify(await ctx.db.query("pushJobs").collect()))).toBe(before);
+    await elapse(t, 40_000);
+  });
+
+  test("the same conversation id is two conversations", async () => {
+    const t = await openWorld();
+    const acme = (await makeKey(t, "acme")).serviceKey;
+    const evil = (await makeKey(t, "evil")).serviceKey;
+    const first = await post(t, acme, "/messages", hello);
+    const second = await post(t, evil, "/messages", { ...hello, conversationId: "c1" });
+    const third = await post(t, evil, "/messages", { ...hello, conversationId: "api:acme:c1" });
+    expect([first, second, third].map(({ json }) => json.conversationId)).toEqual([
+      "api:acme:c1",
+      "api:evil:c1",
+      "api:evil:api:acme:c1",
+    ]);
+  });
+});
+
+describe("outgoing webhooks", () => {
+  /** A receiver that checks signatures as Standard Webhooks describes. */
+  function receiver(statuses: number[] = []) {
+    // oxlint-disable-next-line typescript/no-explicit-any -- JSON from the wire, probed in assertions
+    const seen: Array<{ id: string; body: any; signature: string; signed: string }> = [];
+    vi.stubGlobal("fetch", async (_url: string, init: RequestInit) => {
+      const headers = new Headers(init.headers);
+      const id = headers.get("webhook-id") ?? "";
+      seen.push({
+        id,
+        body: JSON.parse(init.body as string),
+        signature: headers.get("webhook-signature") ?? "",
+        signed: `${id}.${headers.get("webhook-timestamp")}.${init.body as string}`,
+      });
+      return new Response(null, { status: statuses.shift() ?? 200 });
+    });
+    return seen;
+  }
+
+  test("tell of an answer, signed, again until they are taken", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const endpoint = await post(t, serviceKey, "/webhook-endpoints", { url: "https://acme.example/hook" });
+    const seen = receiver([500, 302, 200]);
+    const { json } = await post(t, serviceKey, "/messages", hello);
+    await answerIt(t, json.messageId, "hi Ada");
+    await elapse(t, 40_000);
+    expect(seen).toHaveLength(3);
+    expect(new Set(seen.map(({ id }) => id)).size).toBe(1);
+    expect(seen[0]?.body).toMatchObject({
+      type: "message.answered",
+      data: { messageId: json.messageId, userId: "ada", answer: "hi Ada" },
+    });
+    const key = fromBase64(endpoint.json.signingSecret.replace("whsec_", ""));
+    for (const { signed, signature } of seen) {
+      expect(signature).toBe(`v1,${toBase64(await hmacSha256(key, signed))}`);
+    }
+    const events = await get(t, serviceKey, `/webhook-endpoints/${endpoint.json.endpointId}/events`);
+    expect(events.json.events).toMatchObject([{ state: "delivered", attempts: 3 }]);
+  });
+
+  test("tell of a message that was given up, and of one that was cancelled", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    await post(t, serviceKey, "/webhook-endpoints", { url: "https://acme.example/hook" });
+    const seen = receiver();
+    const first = await post(t, serviceKey, "/messages", hello);
+    await post(t, serviceKey, `/messages/${first.json.messageId}/cancel`);
+    const second = await post(t, serviceKey, "/messages", hello);
+    await t.run(async (ctx) => {
+      const message = await ctx.db.get("messageQueue", second.json.messageId as Id<"messageQueue">);
+      if (message === null) throw new Error("no message");
+      const { destination, _id: messageId } = message;
+      await storeNotice(ctx, {
+        conversation: message,
+        destination,
+        text: "sorry",
+        reason: "given_up",
+        messageId,
+      });
+    });
+    await elapse(t, 40_000);
+    expect(seen.map(({ body }) => body.type)).toEqual(["message.cancelled", "message.failed"]);
+  });
+
+  test("may not point into private networks, and are few", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    for (const url of [
+      "http://acme.example",
+      "https://127.0.0.1/x",
+      "https://10.1.2.3",
+      "https://[::1]/",
+      "https://metadata.internal",
+      "https://user:pw@acme.example",
+      "nonsense",
+    ]) {
+      expect([url, (await post(t, serviceKey, "/webhook-endpoints", { url })).status]).toEqual([url, 400]);
+    }
+    const statuses = [];
+    for (let index = 0; index < 6; index += 1) {
+      statuses.push(
+        (await post(t, serviceKey, "/webhook-endpoints", { url: `https://acme.example/${index}` })).status,
+      );
+    }
+    expect(statuses).toEqual([201, 201, 201, 201, 201, 409]);
+  });
+});
+
+test("people: pair, bind, look, revoke", async () => {
+  const t = await openWorld();
+  const { serviceKey } = await makeKey(t, "acme");
+  const made = await post(t, serviceKey, "/pairing-codes", { userId: "ada", agentKey: "default" });
+  expect(made.status).toBe(201);
+  expect(made.json.deepLink).toBe(`https://t.me/helper_bot?start=${made.json.code}`);
+  const status = await post(t, serviceKey, "/pairing-codes/status", { code: made.json.code });
+  expect(status.json).toMatchObject({ status: "pending", userId: "ada", agentKey: "default" });
+  await callApi(t, {
+    method: "PUT",
+    path: "/users/ada/binding",
+    key: serviceKey,
+    body: { agentKey: "default" },
+  });
+  expect((await get(t, serviceKey, "/users/ada/binding")).json.active).toMatchObject({
+    agentKey: "default",
+    source: "api",
+  });
+  expect((await callApi(t, { method: "DELETE", path: "/users/ada/binding", key: serviceKey })).json).toEqual({
+    revoked: 1,
+  });
+});
+
+test("push: template, job, change, trigger, dispatches", async () => {
+  const t = await openWorld();
+  const { serviceKey } = await makeKey(t, "acme");
+  const schedule = { kind: "daily", time: "09:30" };
+  const template = { templateKey: "hello", title: "Hello", text: "Say hello", schedule };
+  expect((await post(t, serviceKey, "/push-templates", template)).status).toBe(201);
+  expect((await post(t, serviceKey, "/push-templates", template)).json.error.message).toBe(
+    "Template key 'hello' already exists for company",
+  );
+  const job = await post(t, serviceKey, "/push-jobs", {
+    userId: "ada",
+    templateKey: "hello",
+    timeZone: "Europe/Rome",
+  });
+  expect(job.status).toBe(201);
+  const path = `/push-jobs/${job.json.jobId}`;
+  const off = await callApi(t, { method: "PATCH", path, key: serviceKey, body: { enabled: false } });
+  expect(off.json).toEqual({ jobId: job.json.jobId, nextRunAt: null });
+  const bad = await callApi(t, { method: "PATCH", path, key: serviceKey, body: { timeZone: "Rome" } });
+  expect(bad.json.error.message).toBe("Invalid timezone 'Rome'");
+  expect((await post(t, serviceKey, `${path}/trigger`)).json).toMatchObject({ outcome: "skipped" });
+  expect((await get(t, serviceKey, `${path}/dispatches`)).json.dispatches).toHaveLength(1);
+  expect((await callApi(t, { method: "DELETE", path, key: serviceKey })).json).toEqual({ ok: true });
+});

@@ -1,0 +1,87 @@
+/** Where the company wants to be told of answers. */
+import * as z from "zod";
+import { internal } from "../../_generated/api.js";
+import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
+import { factoryId, time } from "../shapes.ts";
+
+const endpointParams = z.strictObject({ endpointId: factoryId });
+
+export const webhookOperations: readonly Operation[] = [
+  operation({
+    id: "createWebhookEndpoint",
+    method: "POST",
+    path: "/webhook-endpoints",
+    summary: "Have events POSTed to a URL, signed as Standard Webhooks describes. The secret is shown once.",
+    scope: "webhooks",
+    params: noParams,
+    query: noQuery,
+    body: z.strictObject({ url: z.string().min(1).max(2_048) }),
+    status: 201,
+    response: z.object({
+      endpointId: z.string(),
+      signingSecret: z.string().describe("whsec_ and base64: the HMAC-SHA256 key of webhook-signature"),
+    }),
+    run: async (ctx, principal, { body }) =>
+      await ctx.runAction(internal.api.endpoints.createEndpoint, { principal, ...body }),
+  }),
+  operation({
+    id: "listWebhookEndpoints",
+    method: "GET",
+    path: "/webhook-endpoints",
+    summary: "The company's endpoints, without their secrets.",
+    scope: "webhooks",
+    params: noParams,
+    query: noQuery,
+    body: noBody,
+    status: 200,
+    response: z.object({
+      endpoints: z.array(
+        z.object({ endpointId: z.string(), url: z.string(), enabled: z.boolean(), createdAt: time }),
+      ),
+    }),
+    run: async (ctx, principal) => ({
+      endpoints: await ctx.runQuery(internal.api.endpoints.listEndpoints, { principal }),
+    }),
+  }),
+  operation({
+    id: "deleteWebhookEndpoint",
+    method: "DELETE",
+    path: "/webhook-endpoints/{endpointId}",
+    summary: "Stop telling this URL.",
+    scope: "webhooks",
+    params: endpointParams,
+    query: noQuery,
+    body: noBody,
+    status: 200,
+    response: z.object({ ok: z.literal(true) }),
+    run: async (ctx, principal, { params }) => {
+      await ctx.runMutation(internal.api.endpoints.deleteEndpoint, { principal, ...params });
+      return { ok: true as const };
+    },
+  }),
+  operation({
+    id: "listWebhookEvents",
+    method: "GET",
+    path: "/webhook-endpoints/{endpointId}/events",
+    summary: "The latest events of an endpoint and what became of them.",
+    scope: "webhooks",
+    params: endpointParams,
+    query: noQuery,
+    body: noBody,
+    status: 200,
+    response: z.object({
+      events: z.array(
+        z.object({
+          eventId: z.string(),
+          state: z.enum(["pending", "delivered", "failed"]),
+          attempts: z.number(),
+          createdAt: time,
+          lastError: z.string().nullable(),
+        }),
+      ),
+    }),
+    run: async (ctx, principal, { params }) => ({
+      events: await ctx.runQuery(internal.api.endpoints.listEvents, { principal, ...params }),
+    }),
+  }),
+];

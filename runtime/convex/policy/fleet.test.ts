@@ -1,0 +1,208 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type FleetFacts, type FleetWorker, planFleet } from "./fleet.ts";
+
+const NOW = 1_000_000;
+let workersMade = 0;
+const worker = (change: Partial<FleetWorker> = {}): FleetWorker => ({
+  workerId: `w${++workersMade}`,
+  state: "active",
+  spec: "target",
+  load: 0,
+  healthy: true,
+  idleUntil: NOW - 1,
+  warmSince: null,
+  machineState: "started",
+  retireTo: null,
+  prewarm: false,
+  ...change,
+});
+const facts = (workers: FleetWorker[], change: Partial<FleetFacts> = {}): FleetFacts => ({
+  workers,
+  mode: "steady",
+  desired: 0,
+  maxWorkers: 3,
+  orphans: 0,
+  warm: { keep: 1, prepare: 0 },
+  canariesWanted: 0,
+  canariesServeAll: true,
+  replaceAtOnceMax: 1,
+  blockedBy: null,
+  spendReached: false,
+  retired: false,
+  ...change,
+});
+const warm = (change: Partial<FleetWorker> = {}) =>
+  worker({
+    state: "warm",
+    machineState: "stopped",
+    warmSince: 1,
+    idleUntil: null,
+    healthy: false,
+    ...change,
+  });
+const steps = (workers: FleetWorker[], change: Partial<FleetFacts> = {}) =>
+  planFleet(facts(workers, change), NOW).steps;
+const count = (workers: FleetWorker[], change: Partial<FleetFacts>, kind: string): number =>
+  steps(workers, change).filter((step) => step.do === kind).length;
+
+describe("the ceiling", () => {
+  test("workers on their way out still count until they are gone", () => {
+    const leaving = [worker({ state: "stopping" }), worker({ state: "draining", load: 1 })];
+    expect(count(leaving, { desired: 3 }, "new")).toBe(1);
+  });
+
+  test("machines of ours without a row count", () => {
+    expect(count([], { desired: 3, orphans: 2 }, "new")).toBe(1);
+    expect(count([], { desired: 3, orphans: 5 }, "new")).toBe(0);
+  });
+
+  test("what cannot be had is said, with the reason", () => {
+    const plan = planFleet(facts([worker({ state: "stopping" })], { desired: 3 }), NOW);
+    expect(plan).toMatchObject({ short: 1, shortBecause: "ceiling 3 reached" });
+    const blocked = planFleet(facts([], { desired: 2, blockedBy: "Fly refuses" }), NOW);
+    expect(blocked).toMatchObject({ steps: [], short: 2, shortBecause: "Fly refuses" });
+  });
+
+  test("no facts whatever bring more machines than maxWorkers", () => {
+    const state = fc.constantFrom(
+      "creating",
+      "active",
+      "draining",
+      "stopping",
+      "warm",
+    ) satisfies fc.Arbitrary<FleetWorker["state"]>;
+    const anyWorker = fc.record({
+      state,
+      spec: fc.constantFrom<FleetWorker["spec"]>("target", "stable", "other"),
+      load: fc.integer({ min: 0, max: 3 }),
+      healthy: fc.boolean(),
+      idleUntil: fc.option(fc.integer({ min: NOW - 5, max: NOW + 5 })),
+      prewarm: fc.boolean(),
+    });
+    const anyFacts = fc.record({
+      mode: fc.constantFrom<FleetFacts["mode"]>("steady", "gating", "replacing"),
+      maxWorkers: fc.integer({ min: 1, max: 6 }),
+      wanted: fc.integer({ min: 0, max: 10 }),
+      orphans: fc.integer({ min: 0, max: 3 }),
+      canariesWanted: fc.integer({ min: 0, max: 4 }),
+      canariesServeAll: fc.boolean(),
+      keep: fc.integer({ min: 0, max: 4 }),
+      prepare: fc.integer({ min: 0, max: 4 }),
+      replaceAtOnceMax: fc.integer({ min: 1, max: 3 }),
+      spendReached: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(anyWorker, { maxLength: 8 }), anyFacts, (rows, drawn) => {
+        const workers = rows.map((row) =>
+          worker(row.state === "warm" ? { ...row, healthy: false, load: 0 } : row),
+        );
+        const { wanted, keep, prepare, ...rest } = drawn;
+        const desired = Math.min(drawn.maxWorkers, wanted);
+        const plan = planFleet(facts(workers, { ...rest, desired, warm: { keep, prepare } }), NOW);
+        const added = plan.steps.filter((step) => step.do === "new").length;
+        const before = workers.length + drawn.orphans;
+        expect(added).toBeLessThanOrEqual(Math.max(0, drawn.maxWorkers - before));
+        // No worker is asked for two things at once, and none that works is ended at once.
+        const named = plan.steps.flatMap((step) => ("workerId" in step ? [step.workerId] : []));
+        expect(new Set(named).size).toBe(named.length);
+        for (const step of plan.steps) {
+          if (step.do !== "end") continue;
+          expect(workers.find((row) => row.workerId === step.workerId)?.state).not.toBe("active");
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe("growing", () => {
+  test("a suspended worker is started before a stopped one, and both before a new one is made", () => {
+    const stopped = warm();
+    const suspended = warm({ machineState: "suspended" });
+    expect(steps([stopped, suspended], { desired: 3, warm: { keep: 2, prepare: 0 } })).toEqual([
+      { do: "start", workerId: suspended.workerId },
+      { do: "start", workerId: stopped.workerId },
+      { do: "new", spec: "target", canary: false, prewarm: false },
+    ]);
+  });
+
+  test("a worker under suspicion is not counted on", () => {
+    expect(count([worker({ healthy: false, load: 1 })], { desired: 1 }, "new")).toBe(1);
+  });
+});
+
+describe("shrinking", () => {
+  test("only as many idle workers go as are too many, the longest idle first", () => {
+    const [a, b] = [worker({ idleUntil: NOW - 1 }), worker({ idleUntil: NOW - 9 })];
+    expect(steps([a, b], { desired: 1 })).toEqual([
+      { do: "drain", workerId: b.workerId, to: "warm", why: "idle" },
+    ]);
+  });
+
+  test("a worker with a turn in hand is never chosen for being idle", () => {
+    expect(steps([worker({ load: 1 }), worker({ load: 2 })], { desired: 0 })).toEqual([]);
+  });
+
+  test("before its time is up an idle worker stays, and the time is named", () => {
+    const plan = planFleet(facts([worker({ idleUntil: NOW + 500 })]), NOW);
+    expect(plan).toMatchObject({ steps: [], checkAt: NOW + 500 });
+  });
+
+  test("what finds no place in the warm pool ends", () => {
+    const rested = warm();
+    const idle = worker();
+    expect(steps([rested, idle])).toEqual([{ do: "drain", workerId: idle.workerId, to: "end", why: "idle" }]);
+  });
+});
+
+describe("a rollout", () => {
+  test("while the gate is open new capacity has the former spec, and the canary is new", () => {
+    expect(steps([], { mode: "gating", desired: 2, canariesWanted: 1 })).toEqual([
+      { do: "new", spec: "target", canary: true, prewarm: false },
+      { do: "new", spec: "stable", canary: false, prewarm: false },
+    ]);
+  });
+
+  test("at the ceiling one idle worker makes way for the canary, and not a second one meanwhile", () => {
+    const old = [worker({ spec: "stable", load: 1 }), worker({ spec: "stable" })];
+    const made = steps(old, { mode: "gating", desired: 1, maxWorkers: 2, canariesWanted: 1 });
+    expect(made).toMatchObject([{ do: "drain", workerId: old[1]?.workerId, to: "end" }]);
+    const leaving = [worker({ spec: "stable", load: 1 }), worker({ spec: "stable", state: "stopping" })];
+    expect(steps(leaving, { mode: "gating", desired: 1, maxWorkers: 2, canariesWanted: 1 })).toEqual([]);
+  });
+
+  test("a canary is not ended for being idle", () => {
+    expect(steps([worker({ spec: "target" })], { mode: "gating", canariesWanted: 1 })).toEqual([]);
+  });
+
+  test("replacing brings the new worker before the old one goes", () => {
+    const old = [worker({ spec: "stable", load: 1 }), worker({ spec: "stable", load: 1 })];
+    expect(steps(old, { mode: "replacing", desired: 2 })).toEqual([
+      { do: "new", spec: "target", canary: false, prewarm: false },
+    ]);
+    const replaced = [...old, worker({ spec: "target" })];
+    expect(count(replaced, { mode: "replacing", desired: 2 }, "drain")).toBe(1);
+  });
+
+  test("at most replaceAtOnceMax go at once", () => {
+    const old = Array.from({ length: 4 }, () => worker({ spec: "stable", idleUntil: NOW + 1 }));
+    const change = { mode: "replacing" as const, maxWorkers: 9 };
+    expect(count(old, { ...change, replaceAtOnceMax: 2 }, "drain")).toBe(2);
+    const leaving = [...old.slice(0, 3), worker({ spec: "stable", state: "draining", load: 1 })];
+    expect(count(leaving, { ...change, replaceAtOnceMax: 2 }, "drain")).toBe(1);
+  });
+
+  test("workers of an image that was rolled back go at once", () => {
+    expect(
+      count([worker({ spec: "other" }), worker({ spec: "other", load: 1 })], { desired: 2 }, "drain"),
+    ).toBe(2);
+  });
+});
+
+test("with the day's machine time used up nothing is made and whoever works finishes and goes", () => {
+  const busy = worker({ load: 2 });
+  expect(steps([busy], { desired: 3, spendReached: true, blockedBy: "used up" })).toEqual([
+    { do: "drain", workerId: busy.workerId, to: "warm", why: "the day's machine-hours are used up" },
+  ]);
+});

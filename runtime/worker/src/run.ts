@@ -1,0 +1,54 @@
+/** The worker as a process: environment in, signals, exit code out. */
+import type { AnswerDeps } from "./answer.ts";
+import { connectBackend } from "./backend/convexBackend.ts";
+import { parseWorkerConfig } from "./config.ts";
+import { readImageTree } from "./imageTree.ts";
+import { createLog } from "./log.ts";
+import { startWorker } from "./worker.ts";
+
+const CALL_TIMEOUT_MS = 8_000;
+/** sysexits' EX_CONFIG: the environment is wrong, another try would end the same way. */
+const EXIT_CONFIG = 78;
+
+/**
+ * Runs until the worker has drained, then ends the process: 0 after a drain, 78 for a wrong environment (one FATAL
+ * line per problem), 1 when gateway or model do not come up.
+ *
+ * @param rootDir folder of the built tree.
+ */
+export async function runWorkerProcess(rootDir: string, reached?: AnswerDeps["reached"]): Promise<never> {
+  const startedAt = performance.now();
+  const image = await readImageTree(rootDir).catch((error: unknown) =>
+    fatal([`the image is damaged: ${String(error)}`]),
+  );
+  const parsed = parseWorkerConfig({ OPENCLAW_DIR: image.openclawDir, ...process.env });
+  const config = parsed.ok ? parsed.config : fatal(parsed.problems);
+  const log = createLog(config.logLevel, { workerId: config.workerId });
+  const backend = connectBackend({
+    url: config.convexUrl,
+    credential: { workerId: config.workerId, token: config.token },
+    callTimeoutMs: CALL_TIMEOUT_MS,
+  });
+
+  // A boot that is asked to stop has nothing to save; leaving ends the gateway too.
+  let stop: (reason: string) => void = () => process.exit(0);
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  try {
+    const worker = await startWorker({ config, image, backend, log, startedAt, reached });
+    stop = (reason) => void worker.stop(reason);
+    await worker.stopped;
+    process.exit(0);
+  } catch (error) {
+    log.fatal(
+      { error: error instanceof Error ? error.message : String(error) },
+      "FATAL the worker cannot serve",
+    );
+    process.exit(1);
+  }
+}
+
+function fatal(problems: string[]): never {
+  for (const problem of problems) console.error(`FATAL ${problem}`);
+  process.exit(EXIT_CONFIG);
+}

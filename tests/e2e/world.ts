@@ -1,0 +1,276 @@
+/** One whole environment in a temporary folder, and what its tests ask of it: people, machines, the model's journal. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { request } from "undici";
+import * as z from "zod";
+import { type Backend, backendAt } from "../../local/environment/backend.ts";
+import {
+  chooseModel,
+  type LocalEnvironment,
+  projectRoot,
+  startEnvironment,
+} from "../../local/environment/environment.ts";
+import { endLeftovers } from "../../local/environment/leftovers.ts";
+import type { Cloud } from "../../local/environment/services.ts";
+import { LocalStack } from "../../local/environment/stack.ts";
+import { type ChatEntry, type Person, Phone, type Sent } from "../../local/environment/person.ts";
+
+/** A cold start boots a gateway; two busy cores may take a minute for it. */
+const ANSWER_MS = 180_000;
+const CALL_MS = 60_000;
+const STEP_MS = 50;
+/** The key that an environment without a real provider gives to its machines. */
+const MODEL_KEY = chooseModel({}, "http://127.0.0.1").keys["OPENAI_API_KEY"] ?? "";
+
+const machineSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.string(),
+  process: z.object({ group: z.number(), main: z.number().nullable() }).nullable(),
+});
+type LocalMachine = z.infer<typeof machineSchema>;
+
+export interface MessageTimes {
+  seq: number;
+  status: string;
+  /** Attempts that were begun and neither released nor taken back. */
+  attempts: number;
+  workerId: string | null;
+  claimedAt: number | null;
+  answeredAt: number | null;
+  machineCreatedAt: number | null;
+  workerReadyAt: number | null;
+}
+
+export class World {
+  readonly environment: LocalEnvironment;
+  readonly phone: Phone;
+  readonly backend: Backend;
+  /** Name of the stack's Fly app; known after `up`. */
+  app = "";
+
+  private constructor(environment: LocalEnvironment) {
+    this.environment = environment;
+    this.phone = new Phone(environment.cloud.telegram.url, environment.bot.username);
+    this.backend = backendAt(environment.cloud.convex);
+  }
+
+  /**
+   * Starts the services; `overrides` is config by dotted path. The stack is not up yet.
+   * @param beside runs this stack's machines on that environment's Fly.
+   */
+  static async start(
+    overrides: Record<string, unknown> = {},
+    beside?: { stack: string; fly: Cloud["fly"] },
+  ): Promise<World> {
+    const stateDir = mkdtempSync(join(tmpdir(), "af-e2e-"));
+    try {
+      // No key of a real provider: these tests steer the model by directives.
+      const options = { stateDir, overrides, env: {}, ...(beside ? { stack: beside.stack } : {}) };
+      const own = await startEnvironment(options);
+      return new World(beside ? await movedTo(own, beside) : own);
+    } catch (error) {
+      endLeftovers(stateDir);
+      rmSync(stateDir, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  async up(): Promise<Record<string, unknown>> {
+    const run = await this.environment.stack.up();
+    if (run.code !== 0) throw new Error(`pulumi up failed:\n${run.output}`);
+    const outputs = await this.environment.stack.outputs();
+    this.app = z.string().parse(outputs["flyAppName"]);
+    return outputs;
+  }
+
+  get orgToken(): string {
+    return readFileSync(this.environment.cloud.fly.orgTokenFile, "utf8").trim();
+  }
+
+  async fly(method: "GET" | "POST", path: string): Promise<unknown> {
+    return json(method, `${this.environment.cloud.fly.url}${path}`, undefined, {
+      authorization: `Bearer ${this.orgToken}`,
+    });
+  }
+
+  async telegram(path: string, body: unknown): Promise<unknown> {
+    return json("POST", `${this.environment.cloud.telegram.url}/control/${path}`, body);
+  }
+
+  /** Adds a fault for one chat of the embedded Telegram. */
+  async telegramFault(chat: Person, rule: Record<string, unknown>): Promise<void> {
+    await this.telegram("faults", { method: "sendMessage", chatId: chat.id, ...rule });
+  }
+
+  /** Waits for the answer to what was sent. @throws with the machines' logs when none comes. */
+  async answerTo(person: Person, sent: Sent, withinMs = ANSWER_MS): Promise<ChatEntry> {
+    const entry = await this.phone.answer(person, sent.after, withinMs);
+    if (entry === null)
+      throw new Error(`${person.first_name} got no answer in ${withinMs} ms\n${await this.story()}`);
+    return entry;
+  }
+
+  async ask(person: Person, text: string): Promise<string> {
+    return (await this.answerTo(person, await this.phone.write(person, text))).body.text ?? "";
+  }
+
+  /** Texts that the bot has sent to the person, oldest first. */
+  async answers(person: Person): Promise<string[]> {
+    const { entries } = await this.phone.transcript(person);
+    return entries
+      .filter((entry) => entry.kind === "message" && entry.direction === "out")
+      .map((entry) => entry.body.text ?? "");
+  }
+
+  /** The conversation's finished messages, oldest first. */
+  async times(person: Person): Promise<MessageTimes[]> {
+    return this.backend.run<MessageTimes[]>("factory:messageTimeline", {
+      conversationId: this.conversationId(person),
+      limit: 50,
+    });
+  }
+
+  conversationId(person: Person): string {
+    const [botId = ""] = this.environment.bot.token.split(":");
+    return `telegram:${botId}:${person.id}`;
+  }
+
+  async machines(app = this.app): Promise<LocalMachine[]> {
+    return z.array(machineSchema).parse(await this.fly("GET", `/local/apps/${app}/machines`));
+  }
+
+  /** The one machine that runs a process. @throws when there is none, or more than one. */
+  async runningMachine(): Promise<LocalMachine & { process: { group: number; main: number | null } }> {
+    const running = (await this.machines()).filter((machine) => machine.process !== null);
+    const [only] = running;
+    if (!only?.process || running.length !== 1) {
+      throw new Error(`expected one running machine: ${JSON.stringify(running)}`);
+    }
+    return { ...only, process: only.process };
+  }
+
+  /** Waits until the model works on a turn whose text contains `text`: the middle of that turn. */
+  async modelWorksOn(text: string): Promise<void> {
+    const url = `${this.environment.cloud.model.url}/control/requests?contains=${encodeURIComponent(text)}`;
+    const schema = z.object({
+      requests: z.array(z.object({ lastUserText: z.string(), outcome: z.string() })),
+    });
+    await this.until(`the model works on '${text}'`, async () => {
+      const { requests } = schema.parse(await json("GET", url));
+      return requests.some((call) => call.outcome === "open" && call.lastUserText.includes(text));
+    });
+  }
+
+  /** @returns how long it took, ms. */
+  async until(what: string, condition: () => Promise<boolean>, withinMs = ANSWER_MS): Promise<number> {
+    const startedAt = Date.now();
+    while (Date.now() - startedAt < withinMs) {
+      if (await condition()) return Date.now() - startedAt;
+      await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+    }
+    throw new Error(`not within ${withinMs} ms: ${what}\n${await this.story()}`);
+  }
+
+  /** Waits until nothing is queued or worked on. */
+  async idle(): Promise<void> {
+    await this.until("the queue is empty", async () => {
+      const stats = await this.backend.run<Record<string, number>>("factory:queueStats");
+      return (stats["processing"] ?? 0) + (stats["queuedReady"] ?? 0) + (stats["queuedDelayed"] ?? 0) === 0;
+    });
+  }
+
+  /** The scaler's latest decisions and the machines' last lines, for the message of a failed test. */
+  async story(): Promise<string> {
+    const decisions = await this.backend.run<Array<{ text: string }>>("factory:scalerDecisions", {
+      limit: 15,
+    });
+    const logs = await Promise.all(
+      (await this.machines()).map(async ({ id, state }) => `${id} (${state})\n${await this.logs(id, 15)}`),
+    );
+    return [...decisions.map(({ text }) => text), ...logs].join("\n");
+  }
+
+  async logs(machine: string, tail: number): Promise<string> {
+    const { url } = this.environment.cloud.fly;
+    const answer = await request(`${url}/local/apps/${this.app}/machines/${machine}/logs?tail=${tail}`);
+    return answer.body.text();
+  }
+
+  /** What the services have logged, by service. */
+  serviceLogs(): Record<string, string> {
+    const { stateDir, cloud } = this.environment;
+    return Object.fromEntries(
+      Object.keys(cloud.pids).map((name) => [
+        `${name}.log`,
+        readFileSync(join(stateDir, `${name}.log`), "utf8"),
+      ]),
+    );
+  }
+
+  /** The secrets that were given to this environment, by name. */
+  secrets(): Record<string, string> {
+    const { bot, cloud } = this.environment;
+    return {
+      "bot token": bot.token,
+      "model key": MODEL_KEY,
+      "Fly token": this.orgToken,
+      "admin key": readFileSync(cloud.convex.adminKeyFile, "utf8").trim(),
+    };
+  }
+
+  /** Processes that run out of this environment's folder, besides the services. */
+  machineProcesses(): string[] {
+    const folder = join(this.environment.stateDir, "fly", "machines");
+    return execFileSync("ps", ["-ww", "-A", "-o", "pid=,command="], { encoding: "utf8" })
+      .split("\n")
+      .filter((line) => line.includes(folder));
+  }
+
+  /** Stops everything, whatever state it is in, and removes the folder. */
+  async stop(): Promise<void> {
+    await this.environment.cloud.stop();
+    endLeftovers(this.environment.stateDir);
+    rmSync(this.environment.stateDir, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** The same environment with its machines on another Fly. */
+async function movedTo(
+  environment: LocalEnvironment,
+  { stack: name, fly }: { stack: string; fly: Cloud["fly"] },
+): Promise<LocalEnvironment> {
+  const cloud = { ...environment.cloud, fly };
+  const { stateDir, bot } = environment;
+  const { name: modelName, baseUrl, keys } = chooseModel({}, cloud.model.url);
+  const model = { name: modelName, keys, ...(baseUrl ? { baseUrl } : {}) };
+  const stack = new LocalStack({
+    root: projectRoot,
+    stateDir,
+    stack: name,
+    cloud,
+    botToken: bot.token,
+    model,
+  });
+  await stack.prepare();
+  return { ...environment, cloud, stack };
+}
+
+async function json(
+  method: "GET" | "POST",
+  url: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<unknown> {
+  const answer = await request(url, {
+    method,
+    headers: { ...headers, "content-type": "application/json" },
+    body: body === undefined ? null : JSON.stringify(body),
+    signal: AbortSignal.timeout(CALL_MS),
+  });
+  const text = await answer.body.text();
+  if (answer.statusCode >= 300) throw new Error(`${method} ${url}: ${answer.statusCode} ${text}`);
+  return text === "" ? null : JSON.parse(text);
+}

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type ChatRequest, type ModelReply, textOf } from "../../../runtime/worker/testing/model.ts";
+import { startTestWorker, type TestWorker, until } from "../../../runtime/worker/testing/worker.ts";
+
+let site: TestWorker;
+/** What the model does with its next requests, in order; then it answers. */
+let script: ModelReply[] = [];
+
+const reply = (request: ChatRequest): ModelReply => {
+  const known = request.messages.filter((message) => message.role === "user").length;
+  return script.shift() ?? { kind: "text", text: `I know ${known} of your messages` };
+};
+
+const always = (failure: ModelReply): ModelReply[] => Array.from({ length: 20 }, () => failure);
+
+beforeAll(async () => {
+  site = await startTestWorker(reply);
+}, 180_000);
+afterAll(async () => {
+  await site?.close();
+});
+
+const ask = (text: string, conversationId: string) =>
+  site.deployment.finished(site.deployment.enqueue(conversationId, text));
+const hungTurn = async (conversationId: string) => {
+  script = [{ kind: "hang" }];
+  const asked = site.model.requests.length;
+  const id = site.deployment.enqueue(conversationId, "are you there?");
+  await until("the model to be asked", () => site.model.requests.length > asked);
+  return id;
+};
+
+test("a gateway that is killed under a turn is replaced, and the turn is answered under the same lease", async () => {
+  const { deployment } = site;
+  await ask("remember the word obsidian", "killed");
+  const id = await hungTurn("killed");
+  const before = site.worker.enginePid();
+  deployment.calls.length = 0;
+  process.kill(before ?? 0, "SIGKILL");
+  const message = await deployment.finished(id);
+  expect(message).toMatchObject({ status: "done", attempts: 1 });
+  expect(message.answer?.text).toBe("I know 2 of your messages");
+  expect(JSON.stringify(site.model.requests.at(-1))).toContain("obsidian");
+  expect(site.worker.enginePid()).not.toBe(before);
+  expect(deployment.calls.filter((call) => call === "complete")).toHaveLength(1);
+}, 120_000);
+
+test("a gateway that hangs is replaced, and its turn is answered", async () => {
+  const { deployment } = site;
+  deployment.turnTimeoutMs = 240_000;
+  const id = await hungTurn("hung");
+  deployment.turnTimeoutMs = 60_000;
+  const before = site.worker.enginePid();
+  process.kill(before ?? 0, "SIGSTOP");
+  const message = await deployment.finished(id);
+  expect(message).toMatchObject({ status: "done", attempts: 1 });
+  expect(site.worker.enginePid()).not.toBe(before);
+}, 240_000);
+
+test.each<[string, ModelReply[]]>([
+  ["answers 500", always({ kind: "status", status: 500 })],
+  ["answers 401", always({ kind: "status", status: 401 })],
+  ["breaks off in the middle of a stream", always({ kind: "break" })],
+])(
+  "a model that %s fails the attempt, and the next one is answered",
+  async (what, failures) => {
+    const { deployment } = site;
+    script = [...failures];
+    const id = deployment.enqueue(`model ${what}`, "hello");
+    await until("the failure", () => deployment.message(id).errors.length > 0, 110_000);
+    script = [];
+    const message = await deployment.finished(id);
+    expect(message.answer?.text).toBe("I know 1 of your messages");
+    expect(textOf(site.model.requests.at(-1)?.messages.at(-1))).toContain("hello");
+  },
+  120_000,
+);
