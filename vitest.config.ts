@@ -6,7 +6,10 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          include: ["{cli,infra,local,setup,tests,runtime/worker,runtime/client}/**/*.test.ts", "runtime/convex/policy/**/*.test.ts"],
+          include: [
+            "{cli,infra,local,setup,tests,runtime/worker,runtime/client}/**/*.test.ts",
+            "runtime/convex/policy/**/*.test.ts",
+          ],
           exclude: ["**/node_modules/**", "tests/e2e/**", "tests/faults/**", "tests/sim/**"],
           testTimeout: 60_000,
           hookTimeout: 60_000,

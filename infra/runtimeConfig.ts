@@ -19,6 +19,7 @@ export function runtimeConfigOf(config: StackConfig, deployed: DeployedParts): R
     provider: {
       kind: "fly",
       apiUrl: config.fly.apiUrl,
+      registryUrl: config.fly.registryUrl,
       appName: deployed.appName,
       organizationSlug: config.fly.organization,
       image: deployed.image,

@@ -13,41 +13,44 @@ import {
 import { endLeftovers } from "./environment/leftovers.ts";
 import { progressFilter } from "./environment/pulumiProgress.ts";
 
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+
 const stateDir = join(projectRoot, ".local", "env");
 
 async function main(): Promise<void> {
   const ended = endLeftovers(stateDir);
-  if (ended > 0) console.log(`The last run was cut off: ended ${ended} process(es) that it had left.`);
+  if (ended > 0) say(`The last run was cut off: ended ${ended} process(es) that it had left.`);
   const resumed = existsSync(join(stateDir, "addresses.json"));
-  console.log(`${resumed ? "Resuming" : "Starting"} the local environment in ${stateDir}`);
+  say(`${resumed ? "Resuming" : "Starting"} the local environment in ${stateDir}`);
   const environment = await startEnvironment({
     stateDir,
-    progress: (name, address) => console.log(`  ${name.padEnd(9)} ${address}`),
+    progress: (name, address) => say(`  ${name.padEnd(9)} ${address}`),
   });
   const stopAsked = new Promise<void>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
   });
   try {
-    console.log("pulumi up --stack local");
-    const up = await environment.stack.up(progressFilter((line) => console.log(`  ${line}`)));
+    say("pulumi up --stack local");
+    const up = await environment.stack.up(progressFilter((line) => say(`  ${line}`)));
     if (up.code !== 0) {
       throw new Error(
         `pulumi up failed:\n${up.output.split("\n").slice(-40).join("\n")}\nCorrect the cause and run \`npm run local\` again: it goes on from here.`,
       );
     }
     const outputs = await environment.stack.outputs();
-    for (const [name, value] of Object.entries(outputs)) console.log(`  ${name}: ${JSON.stringify(value)}`);
+    for (const [name, value] of Object.entries(outputs)) say(`  ${name}: ${JSON.stringify(value)}`);
     const file = announceEnvironment(environment, outputs);
-    console.log(`\nReady. Addresses: ${file}`);
-    console.log(`  talk to the agent:  npm run chat`);
-    console.log(`  chat transcripts:   ${environment.cloud.telegram.url}/`);
-    console.log(`  operate it:         npm run factory -- --help`);
-    console.log(`  logs:               ${stateDir}/*.log`);
-    console.log("Ctrl-C stops it; what people wrote stays.");
+    say(`\nReady. Addresses: ${file}`);
+    say(`  talk to the agent:  npm run chat`);
+    say(`  chat transcripts:   ${environment.cloud.telegram.url}/`);
+    say(`  operate it:         npm run factory -- --help`);
+    say(`  logs:               ${stateDir}/*.log`);
+    say("Ctrl-C stops it; what people wrote stays.");
     await stopAsked;
-    console.log("\nStopping…");
+    say("\nStopping…");
     if (process.argv.includes("--destroy")) {
-      const destroyed = await environment.stack.destroy(progressFilter((line) => console.log(`  ${line}`)));
+      const destroyed = await environment.stack.destroy(progressFilter((line) => say(`  ${line}`)));
       if (destroyed.code !== 0)
         throw new Error(`pulumi destroy failed:\n${destroyed.output.split("\n").slice(-30).join("\n")}`);
     }
@@ -58,6 +61,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : String(error));
+  complain(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 });

@@ -22,7 +22,7 @@ beforeAll(async () => {
     headers: { authorization: `Bearer ${fly.orgToken}`, "content-type": "application/json" },
     body: JSON.stringify({ name: "af-image", org_slug: "personal", network: "af-n" }),
   });
-  expect(answer.status).toBe(201);
+  if (answer.status !== 201) throw new Error(`the app was not made: ${answer.status}`);
 });
 
 afterAll(async () => {

@@ -29,7 +29,7 @@ function filesOf(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() || entry.isSymbolicLink())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
-    .sort();
+    .sort((a, b) => (a < b ? -1 : 1));
 }
 
 /** The layer of a folder: its gzip bytes and the digest of the plain tar (the image's diff id). */
@@ -39,7 +39,7 @@ export async function packLayer(folder: string): Promise<{ layer: Buffer; diffId
     { cwd: folder, portable: true, mtime: new Date(0), noDirRecurse: true, follow: false },
     filesOf(folder),
   );
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  for await (const chunk of stream) chunks.push(chunk);
   const plain = Buffer.concat(chunks);
   return { layer: gzipSync(plain, { level: 6 }), diffId: sha256(plain) };
 }
@@ -63,7 +63,7 @@ export async function pushFolder(
       config: {
         Entrypoint: image.entrypoint,
         Env: Object.entries(image.env)
-          .sort()
+          .sort(([a], [b]) => (a < b ? -1 : 1))
           .map(([name, value]) => `${name}=${value}`),
         WorkingDir: image.workingDir,
         Labels: image.labels,

@@ -13,6 +13,9 @@ import { type Person, Phone, type Sent } from "../environment/person.ts";
 import { progressFilter, resourceCounts } from "../environment/pulumiProgress.ts";
 import { createReport, type MessageTimes, type Report, timelineOf } from "./report.ts";
 
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+
 const STEPS = 7;
 /** A cold start boots OpenClaw's gateway; on two busy cores that takes up to a minute. */
 const COLD_ANSWER_MS = 240_000;
@@ -23,8 +26,8 @@ const ada: Person = { id: 5_001, first_name: "Ada" };
 const bruno: Person = { id: 5_002, first_name: "Bruno" };
 
 async function main(): Promise<number> {
-  const report = createReport(STEPS, console.log, Date.now);
-  console.log("Agent Factory demo: a whole environment on this machine, nothing leaves loopback.");
+  const report = createReport(STEPS, say, Date.now);
+  say("Agent Factory demo: a whole environment on this machine, nothing leaves loopback.");
   clearLastRun(report);
 
   report.step("Embedded cloud: Convex deployment, Fly, Telegram and model, each a process of its own");
@@ -45,14 +48,12 @@ async function main(): Promise<number> {
     await environment.cloud.stop();
   }
   const failures = report.failures();
-  console.log("");
+  say("");
   if (failures.length > 0) {
-    console.log(`The demo failed: ${failures.length} claim(s) did not hold. Logs: ${stateDir}/*.log`);
+    say(`The demo failed: ${failures.length} claim(s) did not hold. Logs: ${stateDir}/*.log`);
     return 1;
   }
-  console.log(
-    "Everything above happened. Next: `npm run local` keeps an environment, `npm run chat` talks to it.",
-  );
+  say("Everything above happened. Next: `npm run local` keeps an environment, `npm run chat` talks to it.");
   return 0;
 }
 
@@ -75,7 +76,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   const first = await stack.up(show());
   report.check(first.code === 0, "pulumi up succeeded");
   if (first.code !== 0) {
-    console.log(first.output.split("\n").slice(-40).join("\n"));
+    say(first.output.split("\n").slice(-40).join("\n"));
     return;
   }
   const outputs = await stack.outputs();
@@ -117,7 +118,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   writeDemoSkill();
   const rollout = await stack.up(show());
   report.check(rollout.code === 0, "pulumi up succeeded and its rollout is done");
-  if (rollout.code !== 0) console.log(rollout.output.split("\n").slice(-30).join("\n"));
+  if (rollout.code !== 0) say(rollout.output.split("\n").slice(-30).join("\n"));
   const changed = await stack.outputs();
   report.check(changed["workerImage"] !== outputs["workerImage"], "the image has a new digest");
   const config = await backend.run<{ config: { provider: { image: string } } }>("factory:runtimeConfig");
@@ -144,7 +145,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   report.step("pulumi destroy: nothing stays behind");
   const destroyed = await stack.destroy(show());
   report.check(destroyed.code === 0, "pulumi destroy succeeded");
-  if (destroyed.code !== 0) console.log(destroyed.output.split("\n").slice(-30).join("\n"));
+  if (destroyed.code !== 0) say(destroyed.output.split("\n").slice(-30).join("\n"));
   await checkNothingLeft(report, environment, phone, backend);
 }
 
@@ -232,8 +233,8 @@ async function checkNothingLeft(
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    console.error(`\nThe demo stopped: ${error instanceof Error ? error.message : String(error)}`);
-    console.error("Run `npm run demo` again: it starts clean, whatever this run left.");
+    complain(`\nThe demo stopped: ${error instanceof Error ? error.message : String(error)}`);
+    complain("Run `npm run demo` again: it starts clean, whatever this run left.");
     process.exit(1);
   },
 );

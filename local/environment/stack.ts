@@ -63,7 +63,7 @@ function filledIn(options: StackOptions, previous: StackFile | null): StackFile 
   for (const [key, value] of Object.entries(options.overrides ?? {})) {
     const path = key.split(".");
     const last = path.pop() ?? key;
-    let target = config as Record<string, unknown>;
+    let target = config;
     path.forEach((part, index) => {
       const name = index === 0 ? PREFIX + part : part;
       target[name] ??= {};

@@ -77,10 +77,12 @@ const leaseOf = ({ messageId, leaseId }: Claim): object => ({ messageId, leaseId
 const ANSWER = { answer: { text: "ok" }, history: [{ role: "assistant", content: "ok" }] };
 
 async function seed(factory: Factory, from: number, to: number, conversation: string | null): Promise<void> {
+  await factory.backend.call("mutation", "benchSeed:showFreeSlots", { free: false });
   for (let at = from; at < to; at += SEED_BATCH) {
     const count = Math.min(SEED_BATCH, to - at);
     await factory.backend.call("mutation", "benchSeed:messages", { from: at, count, conversation });
   }
+  await factory.backend.call("mutation", "benchSeed:showFreeSlots", { free: true });
 }
 
 /** Every call of the queue, some times, with the backlog as it is. */
@@ -197,7 +199,6 @@ async function measure(
     await withFactory(copy.root, config, async (factory, wire, worker) => {
       figures.calls_per_answered_message = await answeredMessages(factory);
       let seeded = 0;
-      const startedAt = performance.now();
       let seedingMs = 0;
       for (const size of sizes) {
         const from = performance.now();
@@ -212,7 +213,6 @@ async function measure(
       note(scenario, seeded, await sample(wire, worker, scenario));
       for (const claimers of [1, CLAIMERS])
         figures.turns_per_s[claimers] = await throughput(factory, claimers, durationMs);
-      say(`\n(distinct took ${Math.round((performance.now() - startedAt) / 1_000)} s)\n`);
     });
     await withFactory(copy.root, config, async (factory, wire, worker) => {
       const scenario = "one locked, one free";

@@ -6,6 +6,8 @@ import { v } from "convex/values";
 import { internalMutation } from "../../runtime/convex/_generated/server.js";
 import { enqueueMessage } from "../../runtime/convex/queue/enqueue.ts";
 
+const WORKERS_MAX = 100;
+
 /** Messages `from` to `from + count`: all of one conversation, or each of its own. */
 export const messages = internalMutation({
   args: { from: v.number(), count: v.number(), conversation: v.union(v.string(), v.null()) },
@@ -24,6 +26,23 @@ export const messages = internalMutation({
         destination: null,
       });
     }
+    return null;
+  },
+});
+
+/**
+ * Whether enqueue finds a free worker. While the queue is filled nobody may seem free, or every message would be
+ * looked after as one that its worker does not fetch.
+ */
+export const showFreeSlots = internalMutation({
+  args: { free: v.boolean() },
+  returns: v.null(),
+  handler: async (ctx, { free }) => {
+    const active = await ctx.db
+      .query("workers")
+      .withIndex("by_stopped_at", (q) => q.eq("state", "active"))
+      .take(WORKERS_MAX);
+    for (const worker of active) await ctx.db.patch("workers", worker._id, { hasFreeSlot: free });
     return null;
   },
 });

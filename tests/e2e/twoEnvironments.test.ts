@@ -36,7 +36,11 @@ async function intruder(overrides: Record<string, unknown>): Promise<LocalStack>
     stack: "intruder",
     cloud,
     botToken: `1000000001:${randomBytes(26).toString("base64url").slice(0, 35)}`,
-    model: { name: "openai/echo-1", baseUrl: `${cloud.model.url}/v1`, keys: { OPENAI_API_KEY: "intruder" } },
+    model: {
+      name: "openai/echo-1",
+      baseUrl: `${cloud.model.url}/v1`,
+      keys: { OPENAI_API_KEY: "key-of-a-third-stack" },
+    },
     overrides,
   });
   await stack.prepare();

@@ -3,7 +3,6 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { request } from "undici";
 import * as z from "zod";
 import { type Backend, backendAt } from "../../local/environment/backend.ts";
 import {
@@ -195,8 +194,8 @@ export class World {
 
   async logs(machine: string, tail: number): Promise<string> {
     const { url } = this.environment.cloud.fly;
-    const answer = await request(`${url}/local/apps/${this.app}/machines/${machine}/logs?tail=${tail}`);
-    return answer.body.text();
+    const answer = await fetch(`${url}/local/apps/${this.app}/machines/${machine}/logs?tail=${tail}`);
+    return answer.text();
   }
 
   /** What the services have logged, by service. */
@@ -264,13 +263,13 @@ async function json(
   body?: unknown,
   headers: Record<string, string> = {},
 ): Promise<unknown> {
-  const answer = await request(url, {
+  const answer = await fetch(url, {
     method,
     headers: { ...headers, "content-type": "application/json" },
     body: body === undefined ? null : JSON.stringify(body),
     signal: AbortSignal.timeout(CALL_MS),
   });
-  const text = await answer.body.text();
-  if (answer.statusCode >= 300) throw new Error(`${method} ${url}: ${answer.statusCode} ${text}`);
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`);
   return text === "" ? null : JSON.parse(text);
 }

@@ -167,3 +167,10 @@ test("a pass whose action is lost is noticed by its watchdog", async () => {
   world.provider.fault = () => null;
   await world.until(async () => (await world.messages())[0]?.status === "done", 60_000);
 });
+
+test("a worker that is ready and has claimed nothing yet is the one that the next message wakes", async () => {
+  world = await World.start(configOf((config) => (config.scaling.minWorkers = 1)));
+  await world.refresh();
+  await world.until(async () => (await world.live())[0]?.readyAt !== undefined, 60_000);
+  expect(await world.live()).toMatchObject([{ state: "active", load: 0, hasFreeSlot: true }]);
+});

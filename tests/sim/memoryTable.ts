@@ -5,7 +5,7 @@ export type IndexSpec = { indexDescriptor: string; fields: string[] };
 export type Bound = { prefix: Value[]; inclusive: boolean };
 
 type Entry = { key: Value[]; doc: MemoryDoc };
-type Index = { fields: string[]; entries: Entry[] };
+type Index = { fields: string[]; paths: string[][]; entries: Entry[] };
 
 /** undefined < null < number < boolean < string; the rest does not occur in an indexed field of ours. */
 function rankOf(value: Value): number {
@@ -32,40 +32,62 @@ function comparePrefix(key: readonly Value[], prefix: readonly Value[]): number 
   return 0;
 }
 
-function fieldOf(doc: MemoryDoc, path: string): Value {
+function fieldAt(doc: MemoryDoc, path: readonly string[]): Value {
   let value: Value = doc;
-  for (const part of path.split(".")) value = (value as Record<string, Value> | undefined)?.[part];
+  for (const part of path) value = (value as Record<string, Value> | undefined)?.[part];
   return value;
+}
+
+function newIndex(fields: string[]): Index {
+  return { fields, paths: fields.map((field) => field.split(".")), entries: [] };
 }
 
 export class MemoryTable {
   readonly docs = new Map<string, MemoryDoc>();
   readonly #indexes = new Map<string, Index>();
+  /** Each document's entry in every index, in the order of the indexes. */
+  readonly #entries = new Map<string, Entry[]>();
 
   constructor(specs: readonly IndexSpec[]) {
     for (const { indexDescriptor, fields } of specs) {
-      this.#indexes.set(indexDescriptor, { fields: [...fields, "_creationTime", "_id"], entries: [] });
+      this.#indexes.set(indexDescriptor, newIndex([...fields, "_creationTime", "_id"]));
     }
-    this.#indexes.set("by_creation_time", { fields: ["_creationTime", "_id"], entries: [] });
-    this.#indexes.set("by_id", { fields: ["_id"], entries: [] });
+    this.#indexes.set("by_creation_time", newIndex(["_creationTime", "_id"]));
+    this.#indexes.set("by_id", newIndex(["_id"]));
   }
 
   put(doc: MemoryDoc): void {
-    this.remove(doc._id);
+    const known = this.#entries.get(doc._id);
+    this.docs.delete(doc._id);
     this.docs.set(doc._id, doc);
+    const entries = known ?? [];
+    let place = 0;
     for (const index of this.#indexes.values()) {
-      const key = index.fields.map((field) => fieldOf(doc, field));
-      index.entries.splice(this.#position(index, key, false), 0, { key, doc });
+      const key = index.paths.map((path) => fieldAt(doc, path));
+      const entry = entries[place];
+      // Most writes leave most keys alone: then only the document behind the entry is new.
+      if (entry !== undefined && comparePrefix(entry.key, key) === 0) entry.doc = doc;
+      else {
+        if (entry !== undefined) index.entries.splice(this.#position(index, entry.key, false), 1);
+        const moved = { key, doc };
+        index.entries.splice(this.#position(index, key, false), 0, moved);
+        entries[place] = moved;
+      }
+      place += 1;
     }
+    if (known === undefined) this.#entries.set(doc._id, entries);
   }
 
   remove(id: string): void {
-    const doc = this.docs.get(id);
-    if (doc === undefined) return;
+    const entries = this.#entries.get(id);
+    if (entries === undefined) return;
     this.docs.delete(id);
+    this.#entries.delete(id);
+    let place = 0;
     for (const index of this.#indexes.values()) {
-      const key = index.fields.map((field) => fieldOf(doc, field));
-      index.entries.splice(this.#position(index, key, false), 1);
+      const entry = entries[place];
+      if (entry !== undefined) index.entries.splice(this.#position(index, entry.key, false), 1);
+      place += 1;
     }
   }
 

@@ -43,7 +43,8 @@ export async function* subscribe(
   } = options;
   let after = options.after ?? -1;
   let outages = 0;
-  while (!signal?.aborted) {
+  for (;;) {
+    if (signal?.aborted) return;
     const askedAt = surroundings.now();
     let page: ListConversationMessagesResponse;
     try {

@@ -3,10 +3,6 @@
  * `npx vitest run --project node runtime/client/src/contract.test.ts --update`
  */
 
-export type ClientOptions = {
-  baseUrl: `${string}://${string}` | (string & {});
-};
-
 export type ErrorBody = {
   error: {
     /**

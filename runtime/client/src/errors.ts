@@ -24,8 +24,9 @@ export interface AgentFactoryErrorDetails {
 }
 
 /**
- * `code` tells what happened, `retryable` whether the same request may succeed later (the client has already retried
- * what was safe to retry), `requestId` is what the deployment's log calls the request.
+ * `code` tells what happened, `retryable` whether the same request may be sent again and may then succeed (the client
+ * has already retried what was safe to retry). It is false for a request of unknown fate that must not happen twice.
+ * `requestId` is what the deployment's log calls the request.
  */
 export class AgentFactoryError extends Error {
   override readonly name = "AgentFactoryError";

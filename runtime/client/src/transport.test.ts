@@ -64,12 +64,12 @@ test("an enqueue whose answer is lost is sent again with the same idempotency ke
   expect(requests[0]?.init.body).toBe(JSON.stringify(hello));
 });
 
-test("a broadcast whose answer is lost is not sent again, and says that its fate is unknown", async () => {
+test("a broadcast whose answer is lost is not sent again, and the error does not invite to", async () => {
   const { client, requests } = clientMeeting([lost]);
   await expect(client.sendBroadcastToAllActiveAgents({ title: "t", text: "t" })).rejects.toMatchObject({
     code: "network",
     status: 0,
-    retryable: true,
+    retryable: false,
     message: "happy-otter-1.convex.site could not be reached",
   });
   expect(requests).toHaveLength(1);

@@ -88,7 +88,12 @@ export function createTransport(options: TransportOptions): Transport {
     ...options.surroundings,
   };
 
-  const sendOnce = async (url: string, init: RequestInit, limitMs: number): Promise<unknown> => {
+  const sendOnce = async (
+    url: string,
+    init: RequestInit,
+    limitMs: number,
+    idempotent: boolean,
+  ): Promise<unknown> => {
     const caller = init.signal ?? undefined;
     const limit = AbortSignal.timeout(limitMs);
     const signal = caller === undefined ? limit : AbortSignal.any([caller, limit]);
@@ -105,7 +110,7 @@ export function createTransport(options: TransportOptions): Transport {
         ? ["timeout", `did not answer within ${limitMs} ms`]
         : ["network", "could not be reached"];
       const message = `${new URL(url).host} ${what}`;
-      throw new AgentFactoryError({ code, message, status: 0, retryable: true, cause: error });
+      throw new AgentFactoryError({ code, message, status: 0, retryable: idempotent, cause: error });
     }
   };
 
@@ -132,7 +137,7 @@ export function createTransport(options: TransportOptions): Transport {
     let perhapsDone = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return (await sendOnce(target, init, limitMs)) as R;
+        return (await sendOnce(target, init, limitMs, idempotent)) as R;
       } catch (error) {
         if (!(error instanceof AgentFactoryError)) throw error;
         if (input.whenGone !== undefined && perhapsDone && error.status === 404) return input.whenGone as R;
@@ -149,9 +154,10 @@ export function createTransport(options: TransportOptions): Transport {
 
 function fillPath(url: string, path: Record<string, unknown> = {}): string {
   return url.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
-    const value = String(path[name] ?? "");
+    const value = path[name];
     // URL parsers would resolve these away, and the request would reach another operation.
-    if (value === "" || value === "." || value === "..") throw new TypeError(`${name} must be an id`);
+    if (typeof value !== "string" || ["", ".", ".."].includes(value))
+      throw new TypeError(`${name} must be an id`);
     return encodeURIComponent(value);
   });
 }

@@ -45,7 +45,7 @@ export async function generateApiTypes(document: ApiDocument): Promise<string> {
     const ours = text
       .replace(/^\/\/.*\n/, HEADER)
       // The address is the transport's matter.
-      .replace(/export type ClientOptions = \{[^}]*\};\n\n/, "")
+      .replace(/export type ClientOptions = \{[\s\S]*?\n\};\n\n/, "")
       // The document's name for the error's body would hide the language's own Error.
       .replace("export type Error = ", "export type ErrorBody = ");
     return await format(ours, { parser: "typescript", printWidth: 110 });

@@ -49,7 +49,7 @@ import type * as hydration_append from "../hydration/append.js";
 import type * as hydration_appendHistory from "../hydration/appendHistory.js";
 import type * as hydration_bridge from "../hydration/bridge.js";
 import type * as hydration_bundle from "../hydration/bundle.js";
-import type * as hydration_findAgent from "../hydration/findAgent.js";
+import type * as identity_findAgent from "../identity/findAgent.js";
 import type * as hydration_history from "../hydration/history.js";
 import type * as hydration_listHistory from "../hydration/listHistory.js";
 import type * as hydration_tables from "../hydration/tables.js";
@@ -253,7 +253,7 @@ declare const fullApi: ApiFromModules<{
   "hydration/appendHistory": typeof hydration_appendHistory;
   "hydration/bridge": typeof hydration_bridge;
   "hydration/bundle": typeof hydration_bundle;
-  "hydration/findAgent": typeof hydration_findAgent;
+  "identity/findAgent": typeof identity_findAgent;
   "hydration/history": typeof hydration_history;
   "hydration/listHistory": typeof hydration_listHistory;
   "hydration/tables": typeof hydration_tables;

@@ -3,7 +3,7 @@ import { v } from "convex/values";
 import { internalMutation } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
-import { findAgent } from "./findAgent.ts";
+import { findAgent } from "../identity/findAgent.ts";
 
 /** `factory:setAgentEnabled`. A disabled agent takes no new messages; what waits is still answered. */
 export const setAgentEnabled = internalMutation({

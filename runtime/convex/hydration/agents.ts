@@ -6,7 +6,7 @@ import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
 import { checkProfile, completeSecretRefs } from "../policy/profile.ts";
 import { vBridgeConfig, vBridgeFunction, vToolPolicy } from "../validators.ts";
-import { findAgent } from "./findAgent.ts";
+import { findAgent } from "../identity/findAgent.ts";
 
 const profileArgs = {
   agentKey: v.string(),

@@ -8,7 +8,7 @@ import { readSecret } from "../secrets/read.ts";
 import { currentSnapshotVersion, snapshotForRestore } from "../snapshots/read.ts";
 import type { HydrationBundle, Profile } from "../validators.ts";
 import { resolveBridge } from "./bridge.ts";
-import { findAgent } from "./findAgent.ts";
+import { findAgent } from "../identity/findAgent.ts";
 import { historyWindow } from "./history.ts";
 
 type Holds = {

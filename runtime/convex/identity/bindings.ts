@@ -7,7 +7,7 @@ import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery, type MutationCtx, type QueryCtx } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
-import { findAgent } from "../hydration/findAgent.ts";
+import { findAgent } from "./findAgent.ts";
 import { NO_BINDING } from "../policy/addressing.ts";
 import { vBindingSource } from "./tables.ts";
 

@@ -10,9 +10,12 @@ export type KeyRing = {
 
 export type KeyRingResult = { ok: true; ring: KeyRing } | { ok: false; problem: string };
 
+/** 32 bytes are 43 characters and one of padding; 31 and 33 bytes are 44 characters as well. */
+const KEY_OF_32_BYTES = /^[A-Za-z0-9+/]{43}=$/;
+
 const schema = z.strictObject({
   active: z.string().min(1).max(64),
-  keys: z.record(z.string().min(1).max(64), z.base64().length(44)),
+  keys: z.record(z.string().min(1).max(64), z.string().regex(KEY_OF_32_BYTES)),
 });
 
 /** Parses the variable. A problem never quotes any part of the value. */

@@ -20,6 +20,10 @@ export function isSilent(
   return (worker.lastHeartbeatAt ?? 0) < now - config.scaling.workerLostAfterMs;
 }
 
+/** Whether every worker may serve every conversation: nobody is a canary for some agents, nobody is dedicated. */
+export const anyWorkerServes = (config: RuntimeConfig): boolean =>
+  config.turn.dedication === "none" && config.rollout.canaryAgentKeys.length === 0;
+
 /** Whether this worker may serve that conversation at all: canary agents and dedication (turn.dedication). */
 export function mayServe(
   worker: Pick<WakeCandidate, "canary" | "dedicatedTo" | "load">,

@@ -49,6 +49,16 @@ describe("enqueue wakes at most one worker", () => {
     expect(await wakes(t, "w1", "w2", "w3")).toEqual([0, 1, 0]);
   });
 
+  test("the one that may serve it, behind those that serve another agent", async () => {
+    const t = await createWorld({ turn: { dedication: "agent" } });
+    await addWorker(t, "idle");
+    const others = ["w1", "w2", "w3", "w4", "w5"];
+    for (const id of others)
+      await addWorker(t, id, { load: 1, dedicatedTo: "another", lastHeartbeatAt: START + 1 });
+    await enqueue(t, "c1");
+    expect(await wakes(t, "idle", ...others)).toEqual([1, 0, 0, 0, 0, 0]);
+  });
+
   test("another one when the holder is full, draining or silent", async () => {
     for (const holder of [
       { load: 4, hasFreeSlot: false },

@@ -10,13 +10,16 @@ import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
-import { chooseWorker } from "../policy/wake.ts";
+import { chooseWorker, anyWorkerServes } from "../policy/wake.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { findHead } from "./heads.ts";
 import type { OpenConversation } from "./openConversation.ts";
 
-/** Free workers looked at per wake-up, the most recently heard first. */
-const CANDIDATES_MAX = 4;
+/**
+ * Free workers looked at per wake-up, the most recently heard first; each costs every enqueue a document. More of
+ * them where some may not serve the conversation, or those who may could stand behind those who may not.
+ */
+const CANDIDATES = { any: 2, restricted: 8 } as const;
 /** Wake-ups for one message before it is left to whoever claims next; the sweep is behind that. */
 const WAKES_MAX = 5;
 
@@ -59,7 +62,7 @@ async function wakeOne(
         q.eq("hasFreeSlot", true).gte("lastHeartbeatAt", now - config.scaling.workerLostAfterMs),
       )
       .order("desc")
-      .take(CANDIDATES_MAX);
+      .take((anyWorkerServes(config) ? CANDIDATES.any : CANDIDATES.restricted) + tried.length);
     chosen = chooseWorker(null, free, target, tried, config, now);
   }
   if (chosen === null) return;

@@ -25,7 +25,7 @@ export async function reportReady(
     readyAt: now,
     lastHeartbeatAt: now,
     hasFreeSlot: hasRoom(
-      { ...worker, state: "active" },
+      { ...worker, state: "active", readyAt: now },
       worker.load,
       active?.config.turn.dedication ?? "none",
     ),

@@ -35,7 +35,9 @@ export async function sha256Hex(text: string): Promise<string> {
 }
 
 export async function hmacSha256(key: Bytes, text: string): Promise<Bytes> {
-  const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const imported = await crypto.subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, [
+    "sign",
+  ]);
   return new Uint8Array(await crypto.subtle.sign("HMAC", imported, utf8(text)));
 }
 

@@ -167,6 +167,9 @@ function childEnvironment(
     OPENCLAW_STATE_DIR: paths.stateDir,
     OPENCLAW_CONFIG_PATH: paths.configFile,
     OPENCLAW_NO_RESPAWN: "1",
+    // The launcher would otherwise start itself again to move its compile cache, and the process that is watched,
+    // measured and killed here would only be a wrapper around the gateway.
+    OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED: "1",
     OPENCLAW_DISABLE_BONJOUR: "1",
     OPENCLAW_SKIP_CHANNELS: "1",
     OPENCLAW_EXEC_SHELL_SNAPSHOT: "0",

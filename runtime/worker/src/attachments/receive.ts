@@ -1,8 +1,9 @@
 /** Files that a person sent: fetched into `inbox/` of the conversation's folder and named in the prompt. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { HydrationBundle } from "../../../convex/validators.ts";
+import { ensureRealDir } from "../snapshot/realDir.ts";
 import { safeFileName } from "./names.ts";
 
 /** What a bot may download (Telegram's getFile). */
@@ -38,8 +39,9 @@ export async function receiveAttachments(
     const name = `${bundle.messageId.slice(-8)}-${index + 1}-${safeFileName(file.fileName, fallback)}`;
     try {
       const content = await download(await sourceOf(file, bundle, signal), signal);
-      await mkdir(join(folder, INBOX), { recursive: true, mode: 0o700 });
-      await writeFile(join(folder, INBOX, name), content, { mode: 0o600 });
+      await ensureRealDir(join(folder, INBOX));
+      await rm(join(folder, INBOX, name), { force: true, recursive: true });
+      await writeFile(join(folder, INBOX, name), content, { mode: 0o600, flag: "wx" });
       lines.push(
         `[${file.kind} attached: ${INBOX}/${name}, ${file.mimeType ?? "type unknown"}, ${content.length} bytes]`,
       );

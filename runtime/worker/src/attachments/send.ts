@@ -1,9 +1,10 @@
 /** Files that the agent put into `outbox/`: uploaded before `complete` names them, then kept in `sent/`. */
-import { mkdir, readdir, rename } from "node:fs/promises";
+import { readdir, rename } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { Answer, LeaseRef } from "../../../convex/validators.ts";
 import type { WorkerBackend } from "../backend/backend.ts";
 import { readRegularFile } from "../snapshot/folder.ts";
+import { ensureRealDir, isRealDir } from "../snapshot/realDir.ts";
 import { uploadBlob } from "../snapshot/upload.ts";
 import { safeFileName } from "./names.ts";
 
@@ -43,13 +44,13 @@ const mimeTypes: Record<string, string> = {
  */
 export async function takeOutbox(folder: string): Promise<OutgoingFile[]> {
   const outbox = join(folder, OUTBOX);
-  const entries = await readdir(outbox, { withFileTypes: true }).catch(() => []);
+  const entries = (await isRealDir(outbox)) ? await readdir(outbox, { withFileTypes: true }) : [];
   const files: OutgoingFile[] = [];
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
     if (!entry.isFile() || files.length === FILES_MAX) continue;
     const content = await readRegularFile(join(outbox, entry.name));
     if (content === null || content.length === 0) continue;
-    await mkdir(join(folder, SENT), { recursive: true, mode: 0o700 });
+    await ensureRealDir(join(folder, SENT));
     await rename(join(outbox, entry.name), join(folder, SENT, entry.name));
     const fileName = safeFileName(entry.name, "file");
     files.push({

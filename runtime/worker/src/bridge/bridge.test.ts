@@ -11,7 +11,7 @@ function clock(...answers: Array<Response | Error>) {
   const waits: number[] = [];
   const fake: BridgeClock = {
     fetch: (url, init) => {
-      requests.push({ url: String(url), init: init ?? {} });
+      requests.push({ url: url as string, init: init ?? {} });
       const next = answers.shift() ?? new Error("no more answers");
       return next instanceof Error ? Promise.reject(next) : Promise.resolve(next);
     },
@@ -97,7 +97,7 @@ describe("execution", () => {
     const result = await executeBridgeFunction(config, { ...call, idempotencyKey: "key" }, fake);
     expect(result).toEqual({ success: true, status: 200, functionKey: "orders.get", result: { total: 3 } });
     expect(requests[0]?.url).toBe("https://app.test/agent/execute");
-    expect(JSON.parse(String(requests[0]?.init.body))).toEqual({
+    expect(JSON.parse(requests[0]?.init.body as string)).toEqual({
       functionKey: "orders.get",
       args: { id: 1 },
     });

@@ -1,6 +1,7 @@
 /** The skills of a profile inside a conversation's folder: copies that are put right before every turn. */
-import { cp, mkdir, readdir, rm } from "node:fs/promises";
+import { cp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { ensureRealDir, isRealDir } from "../snapshot/realDir.ts";
 import { hashSkill } from "./hash.ts";
 import type { Skill } from "./policy.ts";
 
@@ -24,9 +25,8 @@ export async function installSkills(
   const known = new Set(image.map((skill) => skill.name));
   const removed: string[] = [];
   const present = new Set<string>();
-  const entries = await readdir(dir, { withFileTypes: true }).catch(() => null);
-  if (entries === null) await rm(dir, { recursive: true, force: true });
-  for (const entry of entries ?? []) {
+  const entries = (await isRealDir(dir)) ? await readdir(dir, { withFileTypes: true }) : [];
+  for (const entry of entries) {
     const skill = byName.get(entry.name);
     const path = join(dir, entry.name);
     const intact =
@@ -41,7 +41,7 @@ export async function installSkills(
     if (!known.has(entry.name)) removed.push(entry.name);
   }
   const missing = wanted.filter((skill) => !present.has(skill.name));
-  if (missing.length > 0) await mkdir(dir, { recursive: true, mode: 0o700 });
+  if (missing.length > 0) await ensureRealDir(dir);
   for (const skill of missing) {
     await cp(skill.dir, join(dir, skill.name), { recursive: true, errorOnExist: true, force: false });
   }

@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isRealDir } from "../snapshot/realDir.ts";
 import { hashSkill } from "./hash.ts";
 
 export interface Skill {
@@ -77,13 +78,8 @@ export async function enforceSkillPolicy(
 }
 
 async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return (await readdir(dir)).sort();
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ENOTDIR") return [];
-    throw error;
-  }
+  // A link is removed and not looked into: what it points to is not ours to clean.
+  return (await isRealDir(dir)) ? (await readdir(dir)).sort() : [];
 }
 
 const DESCRIPTION_CHARS_MAX = 500;

@@ -1,0 +1,77 @@
+/** What the documents say exists: commands with their options, files that are linked, error texts. */
+import { globSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Command } from "commander";
+import { describe, expect, it } from "vitest";
+import { buildProgram } from "./program.ts";
+import { fakeIo } from "./testing/fakeIo.ts";
+
+const root = join(import.meta.dirname, "..");
+const documents = [...globSync("docs/*.md", { cwd: root }), "README.md"].sort();
+const read = (file: string): string => readFileSync(join(root, file), "utf8");
+
+const io = fakeIo();
+io.remove();
+const program = buildProgram(io);
+
+/** Leads along the words of an example as far as they name commands. */
+function commandOf(words: readonly string[]): { command: Command; depth: number } {
+  let command = program;
+  let depth = 0;
+  for (const word of words) {
+    const next = command.commands.find((child) => child.name() === word);
+    if (next === undefined) break;
+    command = next;
+    depth += 1;
+  }
+  return { command, depth };
+}
+
+function examples(text: string): string[] {
+  return [...text.matchAll(/npm run (?:--silent )?factory -- ([^\n`#|]+)/g)].map(
+    (match) => match[1]?.trim() ?? "",
+  );
+}
+
+describe.each(documents)("%s", (file) => {
+  it("names commands and options that the CLI has", () => {
+    for (const example of examples(read(file))) {
+      const words = example.split(/\s+/);
+      const { command, depth } = commandOf(words);
+      const known = [...command.options, ...program.options].map((option) => option.long);
+      if (!example.startsWith("--help")) expect(depth, example).toBeGreaterThan(0);
+      for (const word of words.filter((candidate) => /^--[a-z]/.test(candidate))) {
+        expect([...known, "--help"], example).toContain(word);
+      }
+    }
+  });
+
+  it("links to files that are there", () => {
+    for (const [, link = ""] of read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+      expect(() => statSync(join(root, dirname(file), link)), link).not.toThrow();
+    }
+  });
+});
+
+describe("docs/troubleshooting.md", () => {
+  const sources = globSync("{cli,infra,runtime,setup}/**/*.{ts,mjs}", {
+    cwd: root,
+    exclude: (path) => path.includes("node_modules") || path.endsWith(".test.ts"),
+  })
+    .map(read)
+    .join("\n")
+    .replaceAll("\\`", "`");
+  const texts = [...read("docs/troubleshooting.md").matchAll(/^\| (?:`` (.+?) ``|`([^`]+)`) +\|/gm)].map(
+    (match) => match[1] ?? match[2] ?? "",
+  );
+
+  it("is read here", () => {
+    expect(texts.length).toBeGreaterThan(50);
+  });
+
+  it.each(texts)("quotes the code: %s", (text) => {
+    // What is left between two placeholders can be as short as a quote.
+    const fragments = text.split("…").map((part) => part.trim());
+    expect(fragments.filter((part) => part.length >= 8 && !sources.includes(part))).toEqual([]);
+  });
+});

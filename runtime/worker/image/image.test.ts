@@ -1,0 +1,93 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildTree, hashContext } from "./buildTree.ts";
+import { readLockfile } from "./context.ts";
+import { closureOf } from "./lockfile.ts";
+
+const run = promisify(execFile);
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "agent-factory-tree-"));
+  await buildTree({ outDir: join(dir, "tree"), openclaw: "link" });
+});
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+});
+
+/** Exit code and error output of the tree's entry. */
+async function start(env: Record<string, string>): Promise<{ code: number; stderr: string }> {
+  try {
+    await run(process.execPath, [join(dir, "tree/main.js")], {
+      env: { PATH: process.env["PATH"] ?? "", ...env },
+    });
+    return { code: 0, stderr: "" };
+  } catch (error) {
+    const { code, stderr } = error as { code: number; stderr: string };
+    return { code, stderr };
+  }
+}
+
+test("the tree holds the bundle, the plugin, the skills with their hashes and what it was made of", async () => {
+  expect((await readdir(join(dir, "tree"))).sort()).toEqual([
+    "image.json",
+    "main.js",
+    "package.json",
+    "plugin",
+    "skills",
+    "skills.json",
+  ]);
+  const image = JSON.parse(await readFile(join(dir, "tree/image.json"), "utf8")) as { contextHash: string };
+  expect(image.contextHash).toBe(hashContext());
+});
+
+test("the same sources give the same bytes", async () => {
+  await buildTree({ outDir: join(dir, "again"), openclaw: "link" });
+  for (const file of ["main.js", "plugin/index.js", "skills.json", "image.json"]) {
+    expect(await readFile(join(dir, "again", file)), file).toEqual(await readFile(join(dir, "tree", file)));
+  }
+});
+
+test("an environment that lacks something ends with 78 and a FATAL line for each variable", async () => {
+  const { code, stderr } = await start({});
+  expect(code).toBe(78);
+  expect(stderr.trim().split("\n").sort()).toEqual([
+    "FATAL CONVEX_URL is missing",
+    "FATAL OPENCLAW_AGENT_MODEL is missing",
+    "FATAL WORKER_ID is missing",
+    "FATAL WORKER_TOKEN is missing",
+  ]);
+});
+
+test("the image's entry knows nothing of crash points", async () => {
+  expect(await readFile(join(dir, "tree/main.js"), "utf8")).not.toContain("WORKER_CRASH_AT");
+});
+
+describe("closure", () => {
+  const lockfile = {
+    packages: {
+      w: { dependencies: { a: "1" }, devDependencies: { d: "1" } },
+      "node_modules/a": { dependencies: { b: "1" }, optionalDependencies: { absent: "1" } },
+      "node_modules/a/node_modules/b": { dependencies: { c: "1" } },
+      "node_modules/b": {},
+      "node_modules/c": { peerDependencies: { a: "1" } },
+      "node_modules/d": {},
+    },
+  };
+
+  test("finds the nearest copy, follows cycles once and leaves absent optional packages out", () => {
+    expect(closureOf(lockfile, "w")).toEqual([
+      "node_modules/a",
+      "node_modules/a/node_modules/b",
+      "node_modules/c",
+    ]);
+    expect(closureOf(lockfile, "w", { dev: true })).toContain("node_modules/d");
+  });
+
+  test("openclaw's own is found in the repository's lockfile", () => {
+    expect(closureOf(readLockfile(), "node_modules/openclaw").length).toBeGreaterThan(100);
+  });
+});

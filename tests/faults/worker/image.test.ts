@@ -1,0 +1,65 @@
+/** The tree of an image, with its pruned copy of OpenClaw, boots, answers and writes nothing into itself. */
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { buildTree } from "../../../runtime/worker/image/buildTree.ts";
+import { createEngine } from "../../../runtime/worker/src/agent/engine.ts";
+import { readImageTree } from "../../../runtime/worker/src/imageTree.ts";
+import { startTestModel, type TestModel } from "../../../runtime/worker/testing/model.ts";
+import { compileCacheDir, testConfig } from "../../../runtime/worker/testing/worker.ts";
+
+let dir: string;
+let model: TestModel;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "agent-factory-image-"));
+  model = await startTestModel(() => ({ kind: "text", text: "ready" }));
+  await buildTree({ outDir: join(dir, "tree"), openclaw: "copy" });
+}, 120_000);
+afterAll(async () => {
+  await model?.close();
+  await rm(dir, { recursive: true });
+});
+
+/** Size and latest change of a folder's files. */
+async function measure(root: string): Promise<{ files: number; bytes: number; changedAt: number }> {
+  const total = { files: 0, bytes: 0, changedAt: 0 };
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const { size, mtimeMs } = await stat(join(entry.parentPath, entry.name));
+    total.files += 1;
+    total.bytes += size;
+    total.changedAt = Math.max(total.changedAt, mtimeMs);
+  }
+  return total;
+}
+
+test("the pruned tree boots, answers its probe turn and stays as it was built", async () => {
+  const image = await readImageTree(join(dir, "tree"));
+  expect(image.openclawDir.startsWith(dir)).toBe(true);
+  const before = await measure(join(dir, "tree"));
+  const engine = createEngine(
+    {
+      openclawDir: image.openclawDir,
+      runDir: join(dir, "run"),
+      pluginSourceDir: image.pluginDir,
+      models: testConfig(dir, model.url).models,
+      turnTimeoutSeconds: 60,
+      compileCacheDir,
+      bootTimeoutMs: 150_000,
+    },
+    { onRestart: () => undefined },
+  );
+  try {
+    const { gatewayBootMs, probeTurnMs } = await engine.start();
+    expect(model.requests).toHaveLength(1);
+    console.info(
+      `image tree: ${Math.round(before.bytes / 1e6)} MB in ${before.files} files, boot ${gatewayBootMs} ms, probe turn ${probeTurnMs} ms`,
+    );
+  } finally {
+    await engine.stop();
+  }
+  expect(await measure(join(dir, "tree"))).toEqual(before);
+  // Half of what npm installs: nothing that a headless gateway never opens came back.
+  expect(before.bytes).toBeLessThan(450e6);
+}, 240_000);

@@ -1,0 +1,40 @@
+import * as root from "agent-factory";
+import { createClient, verifyWebhook } from "@agent-factory/client";
+import { httpRouter } from "convex/server";
+import { expect, test } from "vitest";
+
+test("the package root exports the routes and the bridge helpers, and nothing else", () => {
+  expect(Object.keys(root).sort()).toEqual([
+    "bridgeFunctionKeyFromToolName",
+    "executeBridgeFunction",
+    "isBridgeToolName",
+    "maybeExecuteBridgeToolCall",
+    "registerRoutes",
+    "resolveBridgeRuntimeConfig",
+  ]);
+});
+
+test("registerRoutes mounts the webhooks below the given prefix", () => {
+  const http = httpRouter();
+  root.registerRoutes(http, { pathPrefix: "/bots" });
+  expect(http.getRoutes().map(([path, method]) => `${method} ${path}`)).toEqual([
+    "POST /bots/telegram/webhook",
+    "POST /bots/telegram/webhook/*",
+  ]);
+});
+
+test("the bridge helpers tell a bridge's tools from others and name what is missing", async () => {
+  expect(root.isBridgeToolName("bridge.orders.list")).toBe(true);
+  expect(root.bridgeFunctionKeyFromToolName("bridge.orders.list")).toBe("orders.list");
+  expect(await root.maybeExecuteBridgeToolCall({ toolName: "web.search", args: {}, env: {} })).toEqual({
+    handled: false,
+  });
+  expect(root.resolveBridgeRuntimeConfig({ appKey: "shop" }, {})).toMatchObject({
+    ok: false,
+    error: expect.stringContaining("baseUrl, serviceId, serviceKey"),
+  });
+});
+
+test("the client is imported by its name", () => {
+  expect([typeof createClient, typeof verifyWebhook]).toEqual(["function", "function"]);
+});
