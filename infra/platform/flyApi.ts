@@ -1,12 +1,6 @@
 /** The calls to Fly that the stack makes: REST for apps and secrets, GraphQL for tokens that can be revoked. */
 import { call, type HttpAnswer, type HttpCall, pause } from "./http.ts";
 
-/** Endpoints are inputs; the token comes from the environment, so that rotating it rewrites no resource. */
-export interface FlyEndpoints {
-  apiUrl: string;
-  graphqlUrl: string;
-}
-
 /** @throws Error with the way to get a token when FLY_API_TOKEN is not set. */
 export function flyToken(): string {
   const token = process.env["FLY_API_TOKEN"]?.trim();
