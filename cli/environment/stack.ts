@@ -46,7 +46,7 @@ export async function readStackOutputs(stack: string, root: string): Promise<Rec
     child.once("close", (status) => resolve(status ?? 1));
   });
   if (code !== 0) {
-    const text = stderr.trim() || `pulumi stack output ended with ${code}`;
+    const text = stderr.trim().replace(/^error: /, "") || `pulumi stack output ended with ${code}`;
     if (/no stack named/i.test(text)) throw notFound(text, "List them with: pulumi stack ls");
     throw usageError(text, "Log in to the state's backend with `pulumi login`, then repeat the command.");
   }

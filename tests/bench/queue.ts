@@ -16,6 +16,8 @@ const SAMPLES = 5;
 const SEED_BATCH = 250;
 const DEAD_WORKERS = 500;
 const CLAIMERS = 8;
+/** The largest that a runtime config may allow for one conversation. */
+const BACKLOG_MAX = 100_000;
 const ANSWERED = 20;
 
 type Scenario = "distinct" | "distinct, 500 dead workers" | "one locked, one free";
@@ -179,7 +181,7 @@ async function measure(
     seeded_messages_per_s: 0,
   };
   const config = {
-    queue: { conversationBacklogMax: 100_000 },
+    queue: { conversationBacklogMax: BACKLOG_MAX },
     lease: { leaseMs: 3_600_000, heartbeatIntervalMs: 60_000 },
     scaling: { jobsPerWorker: 64, reconcileIntervalMs: 3_600_000, workerLostAfterMs: 3_600_000 },
   };
@@ -224,8 +226,10 @@ async function measure(
       });
       let seeded = 1;
       for (const size of sizes) {
-        await seed(factory, seeded, size, "locked");
-        seeded = size;
+        // Room below queue.conversationBacklogMax for what the samples add.
+        const target = Math.min(size, BACKLOG_MAX - 1_000);
+        await seed(factory, seeded, target, "locked");
+        seeded = target;
         const costs = await sample(wire, worker, scenario);
         // The turn of the long conversation itself ends, and its next one begins.
         const own = new Meter(wire);

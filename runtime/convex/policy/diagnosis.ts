@@ -46,11 +46,11 @@ const UP = "pulumi up";
 const ALERT_COMMANDS: Record<string, string> = {
   auth: UP,
   not_owned: UP,
-  quota: "pulumi config set agent-factory:scaling.maxWorkers <n> && pulumi up",
-  no_capacity: "pulumi config set agent-factory:provider.regions <regions> && pulumi up",
+  quota: "pulumi config set --path 'agent-factory:policies.scaling.maxWorkers' <n> && pulumi up",
+  no_capacity: "pulumi config set --path 'agent-factory:fly.regions[0]' <region> && pulumi up",
   rejected: "npx convex run factory:scalerDecisions '{\"limit\":5}'",
   rollout: "pulumi refresh && pulumi up",
-  spend: "pulumi config set agent-factory:spend.machineHoursPerDayMax <hours> && pulumi up",
+  spend: "pulumi config set --path 'agent-factory:policies.spend.machineHoursPerDayMax' <hours> && pulumi up",
   foreign_machines: "fly machines list",
   config: UP,
 };
