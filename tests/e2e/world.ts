@@ -266,7 +266,7 @@ async function json(
   const answer = await fetch(url, {
     method,
     headers: { ...headers, "content-type": "application/json" },
-    body: body === undefined ? null : JSON.stringify(body),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(CALL_MS),
   });
   const text = await answer.text();
