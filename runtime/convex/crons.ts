@@ -28,6 +28,13 @@ crons.daily(
   {},
 );
 
+crons.daily(
+  "collect abandoned snapshots",
+  { hourUTC: 3, minuteUTC: 57 },
+  internal.snapshots.collect.collect,
+  {},
+);
+
 // ---- schedules
 crons.cron("dispatch due push jobs", "0 * * * *", internal.schedules.dispatch.dispatchDuePushJobs, {});
 crons.hourly(
