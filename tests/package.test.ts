@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import * as root from "agent-factory";
 import { createClient, verifyWebhook } from "@agent-factory/client";
 import { httpRouter } from "convex/server";
@@ -37,4 +38,14 @@ test("the bridge helpers tell a bridge's tools from others and name what is miss
 
 test("the client is imported by its name", () => {
   expect([typeof createClient, typeof verifyWebhook]).toEqual(["function", "function"]);
+});
+
+test("the package root bundles for runtimes without Node's modules, such as a Convex app's http.ts", () => {
+  const bundle = execFileSync(
+    "node_modules/.bin/esbuild",
+    ["index.ts", "--bundle", "--format=esm", "--platform=browser"],
+    { encoding: "utf8", maxBuffer: 16 * 1024 * 1024, stdio: ["ignore", "pipe", "ignore"] },
+  );
+  expect(bundle).toContain("registerRoutes");
+  expect(bundle).not.toMatch(/from "node:|require\("node:|\bBuffer\./);
 });

@@ -1,7 +1,7 @@
 /** A profile's bridge functions as the gateway needs them, with the keys of this one turn. */
 import type { HydrationBundle, Profile } from "../../../convex/validators.ts";
 import { type BridgeResolution, resolveBridgeRuntimeConfig } from "../bridge/config.ts";
-import { modelToolName } from "../bridge/toolNames.ts";
+import { modelToolName } from "../bridge/modelToolName.ts";
 
 export interface BridgeToolSpec {
   key: string;

@@ -1,6 +1,6 @@
 /** Which tools a conversation has: the safe set, its profile's bridge functions, and what the profile grants. */
 import type { Profile } from "../../../convex/validators.ts";
-import { modelToolName } from "../bridge/toolNames.ts";
+import { modelToolName } from "../bridge/modelToolName.ts";
 import { grantableTools, safeTools } from "./gatewayConfig.ts";
 
 export type Dedication = "none" | "agent" | "conversation";

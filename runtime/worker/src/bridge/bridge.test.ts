@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { type BridgeClock, executeBridgeFunction, maybeExecuteBridgeToolCall } from "./execute.ts";
 import { resolveBridgeRuntimeConfig } from "./config.ts";
-import { bridgeFunctionKeyFromToolName, isBridgeToolName, modelToolName } from "./toolNames.ts";
+import { modelToolName } from "./modelToolName.ts";
+import { bridgeFunctionKeyFromToolName, isBridgeToolName } from "./toolNames.ts";
 
 const config = { baseUrl: "https://app.test", serviceId: "svc", serviceKey: "service-secret", appKey: "app" };
 

@@ -124,14 +124,16 @@ async function read(response: Response, functionKey: string): Promise<BridgeResu
 }
 
 async function boundedText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
+  // TextDecoder rather than Buffer: these helpers are also exported to apps that run elsewhere than in Node.
+  const decoder = new TextDecoder();
+  let text = "";
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
     if (bytes > ANSWER_BYTES_MAX) throw new Error(`its answer exceeds ${ANSWER_BYTES_MAX} bytes`);
-    chunks.push(chunk);
+    text += decoder.decode(chunk, { stream: true });
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return text + decoder.decode();
 }
 
 function parseJson(text: string): unknown {
