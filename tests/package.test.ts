@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import * as root from "agent-factory";
 import { createClient, verifyWebhook } from "@agent-factory/client";
 import { httpRouter } from "convex/server";
@@ -41,11 +43,14 @@ test("the client is imported by its name", () => {
 });
 
 test("the package root bundles for runtimes without Node's modules, such as a Convex app's http.ts", () => {
-  const bundle = execFileSync(
-    "node_modules/.bin/esbuild",
-    ["index.ts", "--bundle", "--format=esm", "--platform=browser"],
-    { encoding: "utf8", maxBuffer: 16 * 1024 * 1024, stdio: ["ignore", "pipe", "ignore"] },
-  );
+  // The bundler that the Convex CLI itself brings.
+  const bundler = createRequire(import.meta.resolve("convex/package.json")).resolve("esbuild/bin/esbuild");
+  const entry = fileURLToPath(import.meta.resolve("agent-factory"));
+  const bundle = execFileSync(bundler, [entry, "--bundle", "--format=esm", "--platform=browser"], {
+    encoding: "utf8",
+    maxBuffer: 16 * 1024 * 1024,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   expect(bundle).toContain("registerRoutes");
   expect(bundle).not.toMatch(/from "node:|require\("node:|\bBuffer\./);
 });
