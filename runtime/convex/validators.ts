@@ -93,7 +93,7 @@ export const vHistoryRole = v.union(
 export const vHistoryMessage = v.object({
   role: vHistoryRole,
   content: v.string(),
-  /** Backend time, ms; set by the backend when left out. */
+  /** Accepted and not used: the backend stores its own time, since callers' clocks do not count. */
   at: v.optional(v.number()),
 });
 export type HistoryMessage = Infer<typeof vHistoryMessage>;

@@ -32,8 +32,8 @@ export async function appendHistory(
         message.content.length > HISTORY_CONTENT_MAX_CHARS
           ? message.content.slice(0, HISTORY_CONTENT_MAX_CHARS) + CLIPPED
           : message.content,
-      // A worker's clock may be ahead: only the backend's time counts.
-      at: Math.min(message.at ?? open.now, open.now),
+      // Never the caller's: only backend time counts, and a clock that is behind would age the row past the history window and retention.
+      at: open.now,
     });
   }
 }

@@ -55,7 +55,10 @@ test("no public function takes a point in time, but for history's, which is no l
   ]);
 });
 
-test("a worker whose clock is ten minutes ahead writes history of the backend's time", async () => {
+test.each([
+  ["ahead", 600_000],
+  ["behind", -600_000],
+])("a worker whose clock is ten minutes %s writes history of the backend's time", async (_how, skewMs) => {
   const t = await createWorld();
   const holder = await addWorker(t);
   await enqueue(t);
@@ -65,7 +68,7 @@ test("a worker whose clock is ten minutes ahead writes history of the backend's 
     messageId,
     leaseId,
     conversationId,
-    messages: [{ role: "user", content: "hello", at: START + 600_000 }],
+    messages: [{ role: "user", content: "hello", at: START + skewMs }],
   });
   const rows = await t.run((ctx) => ctx.db.query("conversationMessages").collect());
   expect(rows.map(({ at }) => at)).toEqual([START]);
