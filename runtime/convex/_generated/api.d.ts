@@ -131,6 +131,7 @@ import type * as queue_fail from "../queue/fail.js";
 import type * as queue_fence from "../queue/fence.js";
 import type * as queue_heads from "../queue/heads.js";
 import type * as queue_heartbeat from "../queue/heartbeat.js";
+import type * as queue_heldTurn from "../queue/heldTurn.js";
 import type * as queue_inbox from "../queue/inbox.js";
 import type * as queue_openConversation from "../queue/openConversation.js";
 import type * as queue_operators from "../queue/operators.js";
@@ -335,6 +336,7 @@ declare const fullApi: ApiFromModules<{
   "queue/fence": typeof queue_fence;
   "queue/heads": typeof queue_heads;
   "queue/heartbeat": typeof queue_heartbeat;
+  "queue/heldTurn": typeof queue_heldTurn;
   "queue/inbox": typeof queue_inbox;
   "queue/openConversation": typeof queue_openConversation;
   "queue/operators": typeof queue_operators;

@@ -1,13 +1,12 @@
 /** The answer of a turn: stored, appended to history and handed to the outbox in one transaction. */
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
-import { readRuntimeConfig } from "../config/read.ts";
 import { appendHistory } from "../hydration/appendHistory.ts";
 import { storeAnswer } from "../replies/outbox.ts";
 import { commitSnapshot } from "../snapshots/finalize.ts";
 import type { Answer, HistoryMessage } from "../validators.ts";
-import { heldMessage } from "./fence.ts";
-import { endTurn, openForTurn } from "./turnEnd.ts";
+import { takeHeldTurn } from "./heldTurn.ts";
+import { endTurn } from "./turnEnd.ts";
 
 /** Answers beyond this are kept in the outbox only, characters; the row keeps the beginning. */
 const ANSWER_KEPT_CHARS = 100_000;
@@ -34,24 +33,10 @@ export async function completeMessage(
   worker: Doc<"workers">,
   completion: Completion,
 ): Promise<boolean> {
-  const now = Date.now();
-  const message = await heldMessage(ctx, worker, completion, now);
-  if (message === null) return false;
-  const open = await openForTurn(ctx, message, now);
-  if (open === null) return false;
-  const { config } = await readRuntimeConfig(ctx);
-  if (message.cancelRequestedAt !== undefined) {
-    // Somebody said stop while the agent was writing: what it wrote is not sent.
-    await endTurn(ctx, {
-      message,
-      end: { kind: "cancelled" },
-      holder: worker,
-      verdict: "neutral",
-      config,
-      open,
-    });
-    return true;
-  }
+  const turn = await takeHeldTurn(ctx, worker, completion);
+  // Cancelled: somebody said stop while the agent was writing, and what it wrote is not sent.
+  if (turn.kind !== "held") return turn.kind === "cancelled";
+  const { message, open, config } = turn;
   await appendHistory(ctx, open, completion.history);
   if (completion.answer !== null) await storeAnswer(ctx, message, completion.answer);
   const { snapshotId, usage, timings } = completion;

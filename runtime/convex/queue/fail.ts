@@ -1,11 +1,10 @@
 /** Turns that end without an answer: failed, or released by a drain. */
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
-import { readRuntimeConfig } from "../config/read.ts";
 import { decideRetry } from "../policy/retry.ts";
 import type { FailOutcome } from "../validators.ts";
-import { heldMessage } from "./fence.ts";
-import { endTurn, openForTurn } from "./turnEnd.ts";
+import { takeHeldTurn } from "./heldTurn.ts";
+import { endTurn } from "./turnEnd.ts";
 
 const ERROR_KEPT_CHARS = 2_000;
 
@@ -24,23 +23,9 @@ export async function failMessage(
   failure: Failure,
 ): Promise<FailOutcome> {
   const nothing = { requeued: false, deadLettered: false, nextScheduledFor: null };
-  const now = Date.now();
-  const message = await heldMessage(ctx, worker, failure, now);
-  if (message === null) return nothing;
-  const open = await openForTurn(ctx, message, now);
-  if (open === null) return nothing;
-  const { config } = await readRuntimeConfig(ctx);
-  if (message.cancelRequestedAt !== undefined) {
-    await endTurn(ctx, {
-      message,
-      end: { kind: "cancelled" },
-      holder: worker,
-      verdict: "neutral",
-      config,
-      open,
-    });
-    return nothing;
-  }
+  const turn = await takeHeldTurn(ctx, worker, failure);
+  if (turn.kind !== "held") return nothing;
+  const { now, message, open, config } = turn;
   const lastError = failure.errorMessage.slice(0, ERROR_KEPT_CHARS);
   const setback = { kind: "error" as const, permanent: failure.errorKind === "permanent" };
   const decision = decideRetry(config.retry, message, setback, Math.random());
@@ -67,23 +52,9 @@ export async function releaseMessage(
   worker: Doc<"workers">,
   args: { messageId: Id<"messageQueue">; leaseId: string; reason: string },
 ): Promise<boolean> {
-  const now = Date.now();
-  const message = await heldMessage(ctx, worker, args, now);
-  if (message === null) return false;
-  const open = await openForTurn(ctx, message, now);
-  if (open === null) return false;
-  const { config } = await readRuntimeConfig(ctx);
-  if (message.cancelRequestedAt !== undefined) {
-    await endTurn(ctx, {
-      message,
-      end: { kind: "cancelled" },
-      holder: worker,
-      verdict: "neutral",
-      config,
-      open,
-    });
-    return true;
-  }
+  const turn = await takeHeldTurn(ctx, worker, args);
+  if (turn.kind !== "held") return turn.kind === "cancelled";
+  const { now, message, open, config } = turn;
   const decision = decideRetry(config.retry, message, { kind: "release" }, 0);
   const end = {
     kind: "requeue" as const,
