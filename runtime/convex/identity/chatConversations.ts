@@ -61,6 +61,12 @@ async function firstName(ctx: QueryCtx, place: ChatPlace): Promise<string> {
   return `${ofAgent}:${place.companyId ?? ""}`;
 }
 
+/** The place's conversation so far; null before the first message. */
+export async function conversationSoFar(ctx: QueryCtx, place: ChatPlace): Promise<string | null> {
+  const known = await findPlace(ctx, place);
+  return known === null || movedAway(known, place) ? null : known.conversationId;
+}
+
 /** The place's conversation; the first call decides its name and keeps it. */
 export async function conversationOfChat(ctx: MutationCtx, place: ChatPlace): Promise<string> {
   const known = await findPlace(ctx, place);

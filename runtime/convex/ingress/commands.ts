@@ -6,6 +6,8 @@ import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 import { type ChatPlace, conversationOfChat, startNewConversation } from "../identity/chatConversations.ts";
 import type { CommandName } from "../policy/addressing.ts";
 import { cancelConversationTurn } from "../queue/cancel.ts";
+import { leaveConversation } from "../queue/leave.ts";
+import { TELEGRAM_SOURCE } from "./accept.ts";
 import { texts } from "./texts.ts";
 
 /** Commands that act on a conversation; `/start` is pairing's (receive.ts). */
@@ -28,10 +30,25 @@ export async function runCommand(
       return { text: outcome === "none" ? texts.nothingToStop : texts.stopped, conversationId };
     }
     case "new":
-      // A turn that still runs would answer into a conversation that the person has just left.
-      await cancelConversationTurn(ctx, conversationId);
-      return { text: texts.newConversation, conversationId: await startNewConversation(ctx, place) };
+      return await leave(ctx, conversationId, place);
   }
+}
+
+/**
+ * A fresh conversation: whatever the person still had in the former one would be answered into a talk that they have
+ * just left, so that all of it is dropped, and they are told how much.
+ */
+async function leave(
+  ctx: MutationCtx,
+  former: string,
+  place: ChatPlace,
+): Promise<{ text: string; conversationId: string }> {
+  const { stopped, dropped, more } = await leaveConversation(ctx, former, TELEGRAM_SOURCE);
+  const unanswered = dropped + (stopped ? 1 : 0);
+  return {
+    text: texts.newConversation(unanswered, more),
+    conversationId: await startNewConversation(ctx, place),
+  };
 }
 
 async function describeStatus(ctx: QueryCtx, conversationId: string): Promise<string> {

@@ -1,4 +1,4 @@
-/** Deletes update ids that Telegram can no longer redeliver, and pairing codes that ended long ago. */
+/** Deletes what is known of updates that Telegram can no longer redeliver, and pairing codes that ended long ago. */
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import { internalMutation } from "../_generated/server.js";
@@ -21,6 +21,16 @@ export const pruneIngress = internalMutation({
       .withIndex("by_received_at", (q) => q.lt("receivedAt", now - active.config.retention.updateIdMs))
       .take(BATCH);
     for (const update of updates) await ctx.db.delete("telegramUpdates", update._id);
+    const failures = await ctx.db
+      .query("telegramFailures")
+      .withIndex("by_first_at", (q) => q.lt("firstAt", now - active.config.retention.updateIdMs))
+      .take(BATCH);
+    for (const failure of failures) await ctx.db.delete("telegramFailures", failure._id);
+    const albums = await ctx.db
+      .query("telegramAlbums")
+      .withIndex("by_opened_at", (q) => q.lt("openedAt", now - active.config.retention.updateIdMs))
+      .take(BATCH);
+    for (const album of albums) await ctx.db.delete("telegramAlbums", album._id);
     const codes = await ctx.db
       .query("pairingCodes")
       .withIndex("by_expires_at", (q) => q.lt("expiresAt", now - PAIRING_KEPT_MS))
@@ -31,8 +41,9 @@ export const pruneIngress = internalMutation({
       .withIndex("by_window", (q) => q.lt("windowStartedAt", now - PAIRING_KEPT_MS))
       .take(BATCH);
     for (const attempt of attempts) await ctx.db.delete("pairingAttempts", attempt._id);
-    const full = [updates, codes, attempts].some((rows) => rows.length === BATCH);
+    const batches = [updates, failures, albums, codes, attempts];
+    const full = batches.some((rows) => rows.length === BATCH);
     if (full) await ctx.scheduler.runAfter(0, internal.ingress.prune.pruneIngress, {});
-    return { deleted: updates.length + codes.length + attempts.length };
+    return { deleted: batches.reduce((sum, rows) => sum + rows.length, 0) };
   },
 });

@@ -13,6 +13,7 @@ import {
   SHARED_REF,
   type World,
 } from "../testing/channels.fixture.ts";
+import { UPDATE_BYTES_MAX } from "./registerRoutes.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
@@ -39,6 +40,30 @@ describe("the door", () => {
     }
     expect(await messagesOf(t)).toEqual([]);
     expect(await t.run((ctx) => ctx.db.query("telegramUpdates").collect())).toEqual([]);
+  });
+
+  test("who does not know the secret has nothing read of what they send", async () => {
+    const t = await openWorld();
+    let read = 0;
+    const body = () =>
+      new ReadableStream<Uint8Array>(
+        {
+          pull(controller) {
+            read += 1;
+            controller.enqueue(new Uint8Array(1_024));
+          },
+        },
+        { highWaterMark: 0 },
+      );
+    const post = async (header: string): Promise<number> => {
+      const headers = { "X-Telegram-Bot-Api-Secret-Token": header };
+      const init = { method: "POST", headers, body: body(), duplex: "half" };
+      return (await t.fetch("/agent-factory/telegram/webhook", init)).status;
+    };
+    expect([await post("wrong"), read]).toEqual([403, 0]);
+    // With the secret an endless body is read to the cap and no further.
+    expect(await post(await headerOf(SHARED_REF))).toBe(200);
+    expect(read).toBeLessThanOrEqual(UPDATE_BYTES_MAX / 1_024 + 2);
   });
 
   test("while the secret rotates the former one is accepted, too", async () => {

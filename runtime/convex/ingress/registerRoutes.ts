@@ -85,16 +85,21 @@ async function receive(
 
 /**
  * A permanent refusal of the queue will not get better by redelivery: the update is settled with a line to the
- * person. Anything else may pass, so Telegram is asked to try again.
+ * person. Anything else may pass, so Telegram is asked to try again, a bounded number of times.
  */
 async function refuse(ctx: ActionCtx, botSecretRef: string, body: string, error: unknown): Promise<Response> {
   const refusal = factoryErrorOf(error);
-  if (refusal === null || refusal.code === "not_configured") {
-    console.error(`telegram update not accepted: ${refusal?.message ?? "internal error"}`);
-    return json(503, { ok: false, error: "temporarily unavailable" });
+  if (refusal !== null && refusal.code !== "not_configured") {
+    const { code, message } = refusal;
+    return answer(
+      await ctx.runMutation(internal.ingress.refuse.refuseUpdate, { botSecretRef, body, code, message }),
+    );
   }
-  const { code, message } = refusal;
-  return answer(
-    await ctx.runMutation(internal.ingress.receive.refuseUpdate, { botSecretRef, body, code, message }),
-  );
+  console.error(`telegram update not accepted: ${refusal?.message ?? "internal error"}`);
+  // An environment that is not ready yet will be: only a defect counts against the update.
+  if (refusal === null) {
+    const { settled } = await ctx.runMutation(internal.ingress.refuse.noteFailure, { botSecretRef, body });
+    if (settled) return answer({ kind: "ignored", reason: "set aside after repeated failures" });
+  }
+  return json(503, { ok: false, error: "temporarily unavailable" });
 }

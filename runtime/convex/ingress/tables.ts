@@ -1,5 +1,6 @@
 import { defineTable } from "convex/server";
 import { v } from "convex/values";
+import { vAttachment } from "../validators.ts";
 
 /** Tables of Telegram ingress. */
 export const ingressTables = {
@@ -14,6 +15,43 @@ export const ingressTables = {
   })
     .index("by_bot_update", ["botSecretRef", "updateId"])
     .index("by_received_at", ["receivedAt"]),
+
+  /**
+   * Updates that met a defect: after some failures they are set aside, so that Telegram goes on to the next.
+   * Written and counted by ingress/refuse.ts; deleted by ingress/prune.ts with the update ids.
+   */
+  telegramFailures: defineTable({
+    botSecretRef: v.string(),
+    updateId: v.number(),
+    failures: v.number(),
+    firstAt: v.number(),
+  })
+    .index("by_bot_update", ["botSecretRef", "updateId"])
+    .index("by_first_at", ["firstAt"]),
+
+  /**
+   * One row per album: the parts that the latest message of it holds, or that wait for one that names the bot.
+   * Written by ingress/albums.ts; deleted by ingress/prune.ts with the update ids.
+   */
+  telegramAlbums: defineTable({
+    botId: v.string(),
+    chatId: v.string(),
+    /** Telegram's media_group_id. */
+    albumId: v.string(),
+    parts: v.array(
+      v.object({
+        messageId: v.number(),
+        text: v.string(),
+        isWritten: v.boolean(),
+        attachments: v.array(vAttachment),
+      }),
+    ),
+    /** The message in which the agent reads the parts; absent while nobody has named the bot. */
+    message: v.optional(v.id("messageQueue")),
+    openedAt: v.number(),
+  })
+    .index("by_album", ["botId", "chatId", "albumId"])
+    .index("by_opened_at", ["openedAt"]),
 
   /** One row per bot, by secret ref. Written by configureTelegramWebhook and at a bot's first update. */
   telegramBots: defineTable({

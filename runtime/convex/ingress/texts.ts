@@ -1,3 +1,5 @@
+const messages = (count: number): string => (count === 1 ? "1 message" : `${count} messages`);
+
 /** What the system itself says in a chat. Markdown; one place, so that the tone stays one. */
 export const texts = {
   welcome: "Hello! Write to me here and I will answer. /help shows what else I understand.",
@@ -16,7 +18,12 @@ export const texts = {
     `Pairing did not work: ${error}. Please ask your app for a new link.`,
   stopped: "Stopped.",
   nothingToStop: "Nothing is running.",
-  newConversation: "A fresh conversation begins. What was said before is left behind.",
+  newConversation: (unanswered: number, more: boolean): string => {
+    const fresh = "A fresh conversation begins. What was said before is left behind.";
+    if (unanswered === 0) return fresh;
+    const count = more ? `More than ${unanswered} messages` : messages(unanswered);
+    return `${fresh} ${count} will not be answered any more.`;
+  },
   working: (waiting: number): string =>
     waiting === 0
       ? "I am working on your message."

@@ -54,7 +54,7 @@ describe("configureTelegramWebhook", () => {
     expect(set?.body).toEqual({
       url: URL_SHARED,
       secret_token: await headerOf(SHARED_REF),
-      allowed_updates: ["message", "my_chat_member"],
+      allowed_updates: ["message", "edited_message", "my_chat_member"],
     });
     expect(telegram.calls.every(({ token }) => token === SHARED_TOKEN)).toBe(true);
   });
@@ -122,6 +122,85 @@ describe("configureTelegramWebhook", () => {
     expect(await drift()).toEqual([
       "the webhook secret changed since it was registered; run configureTelegramWebhook",
     ]);
+  });
+
+  test("a secret rotates without a lost update: each is accepted by whichever secret it was signed", async () => {
+    const t = await openWorld();
+    const telegram = telegramWithWebhook();
+    const master = (current: string, previous: string | null) => {
+      process.env["TELEGRAM_WEBHOOK_SECRETS"] = JSON.stringify({ current, previous });
+    };
+    const [OLD, NEW] = ["the-old-master-secret-01", "the-new-master-secret-02"];
+    const send = async (secret: string): Promise<number> =>
+      (await deliver(t, { body: messageUpdate("hi"), header: await headerOf(SHARED_REF, secret) })).status;
+    const registered = (): string =>
+      String(telegram.calls.findLast(({ method }) => method === "setWebhook")?.body["secret_token"]);
+
+    master(OLD, null);
+    await t.action(internal.ingress.webhook.configureTelegramWebhook, {});
+    expect([await send(OLD), await send(NEW)]).toEqual([202, 403]);
+    // The stack has written both; Telegram still signs with the old one.
+    master(NEW, OLD);
+    expect(registered()).toBe(await headerOf(SHARED_REF, OLD));
+    expect(await send(OLD)).toBe(202);
+    await t.action(internal.ingress.webhook.configureTelegramWebhook, {});
+    expect(registered()).toBe(await headerOf(SHARED_REF, NEW));
+    // Updates that were under way when the webhook was set carry the old one, for as long as the stack keeps both.
+    expect([await send(NEW), await send(OLD)]).toEqual([202, 202]);
+    // The old one leaves the list.
+    master(NEW, null);
+    expect([await send(NEW), await send(OLD)]).toEqual([202, 403]);
+    expect((await t.action(internal.ingress.webhook.telegramWebhookStatus, {})).drift).toEqual([]);
+  });
+
+  test("is not ready while Telegram names another URL", async () => {
+    const t = await openWorld();
+    const elsewhere = "https://elsewhere.example/hook";
+    fakeTelegram(({ method }) => {
+      if (method === "getMe") return ok({ id: 900, username: "helper_bot" });
+      return ok(method === "getWebhookInfo" ? { url: elsewhere, pending_update_count: 0 } : true);
+    });
+    expect(await t.action(internal.ingress.webhook.configureTelegramWebhook, {})).toMatchObject({
+      isReady: false,
+      currentUrl: elsewhere,
+      description: `Telegram still names '${elsewhere}'; run configureTelegramWebhook again`,
+    });
+  });
+
+  test("a webhook that somebody else set, or with other update kinds, shows as drift", async () => {
+    const t = await openWorld();
+    telegramWithWebhook();
+    await t.action(internal.ingress.webhook.configureTelegramWebhook, {});
+    const info = {
+      url: "https://elsewhere.example/hook",
+      pending_update_count: 0,
+      allowed_updates: ["message"],
+    };
+    fakeTelegram(() => ok(info));
+    expect((await t.action(internal.ingress.webhook.telegramWebhookStatus, {})).drift).toEqual([
+      `webhook is 'https://elsewhere.example/hook', wanted '${URL_SHARED}'`,
+      "allowed_updates are message, wanted message, edited_message, my_chat_member",
+    ]);
+  });
+
+  test("a passing refusal is tried again, a lasting one is not", async () => {
+    const t = await openWorld();
+    let limited = 2;
+    const telegram = fakeTelegram(({ method, body }) => {
+      if (method === "getMe") return ok({ id: 900, username: "helper_bot" });
+      if (method === "getWebhookInfo") return ok({ url: URL_SHARED, pending_update_count: 0 });
+      limited -= 1;
+      const slowDown = {
+        ok: false,
+        error_code: 429,
+        description: "Too Many Requests",
+        parameters: { retry_after: 0 },
+      };
+      expect(body["url"]).toBe(URL_SHARED);
+      return limited < 0 ? ok(true) : { status: 429, json: slowDown };
+    });
+    await t.action(internal.ingress.webhook.configureTelegramWebhook, {});
+    expect(telegram.calls.filter(({ method }) => method === "setWebhook")).toHaveLength(3);
   });
 
   test("deleting is done once and harmless twice", async () => {

@@ -10,10 +10,12 @@ const base: PersonMessage = {
   threadId: null,
   sender: { id: "1", name: "Ada", languageCode: null },
   text: "hello",
+  isWritten: true,
   mentions: [],
   command: null,
   replyToUserId: null,
   attachments: [],
+  albumId: null,
 };
 const inPrivate = { ...base, chat: { id: "1", isPrivate: true, title: null } };
 

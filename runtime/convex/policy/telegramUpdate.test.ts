@@ -108,11 +108,37 @@ describe("a command", () => {
   });
 });
 
+/** Every kind of update of the Bot API that we do not ask for; one comes all the same while a webhook is older. */
+const OTHER_KINDS = [
+  "channel_post",
+  "edited_channel_post",
+  "business_connection",
+  "business_message",
+  "edited_business_message",
+  "deleted_business_messages",
+  "message_reaction",
+  "message_reaction_count",
+  "inline_query",
+  "chosen_inline_result",
+  "callback_query",
+  "shipping_query",
+  "pre_checkout_query",
+  "purchased_paid_media",
+  "poll",
+  "poll_answer",
+  "chat_member",
+  "chat_join_request",
+  "chat_boost",
+  "removed_chat_boost",
+];
+
 describe("ignored on purpose, with a reason", () => {
   test.each([
-    [{ update_id: 1, edited_message: {} }, "update kind 'edited_message' is not acted on"],
-    [{ update_id: 1, channel_post: {} }, "update kind 'channel_post' is not acted on"],
-    [{ update_id: 1, callback_query: { id: "1" } }, "update kind 'callback_query' is not acted on"],
+    ...OTHER_KINDS.map((kind): [unknown, string] => [
+      { update_id: 1, [kind]: { id: "1" } },
+      `update kind '${kind}' is not acted on`,
+    ]),
+    [{ update_id: 1, edited_message: { message_id: 1 } }, "no chat"],
     [{ update_id: 1 }, "update kind 'nothing' is not acted on"],
     [update({}), "no text, caption or media"],
     [update({ text: "  " }), "no text, caption or media"],
@@ -124,6 +150,22 @@ describe("ignored on purpose, with a reason", () => {
     [update({ text: "x", is_automatic_forward: true }), "forwarded from a channel"],
   ])("%j", (input, reason) => {
     expect(parseUpdate(input)).toMatchObject({ ok: true, event: { kind: "ignored", reason } });
+  });
+});
+
+test("an edit is the message as it says now, with the time of the edit", () => {
+  const message = { message_id: 5, date: 1, edit_date: 9, chat: privateChat, from: person, text: "now" };
+  expect(parseUpdate({ update_id: 7, edited_message: message })).toMatchObject({
+    event: { kind: "edit", editedAt: 9, message: { messageId: 5, text: "now", isWritten: true } },
+  });
+});
+
+test("a part of an album names it, and whether anything was written", () => {
+  const photo = [{ file_id: "a", width: 1, height: 1 }];
+  expect(messageOf(update({ photo, media_group_id: "g1" }))).toMatchObject({
+    albumId: "g1",
+    isWritten: false,
+    text: "[photo]",
   });
 });
 

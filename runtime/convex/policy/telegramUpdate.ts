@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { Attachment } from "../validators.ts";
+import { attachmentsOf, describeMedia, mediaSchema } from "./telegramMedia.ts";
 
 const idSchema = z.number().int();
 const chatSchema = z.object({
@@ -25,20 +26,7 @@ const entitySchema = z.object({
   length: z.number().int().min(0),
   user: userSchema.optional(),
 });
-const fileSchema = z.object({
-  file_id: z.string().min(1),
-  file_size: z.number().optional(),
-  file_name: z.string().optional(),
-  mime_type: z.string().optional(),
-  duration: z.number().optional(),
-});
-const photoSizeSchema = z.object({
-  file_id: z.string().min(1),
-  file_size: z.number().optional(),
-  width: z.number(),
-  height: z.number(),
-});
-const messageSchema = z.object({
+const messageSchema = mediaSchema.extend({
   message_id: idSchema,
   chat: chatSchema.optional(),
   from: userSchema.optional(),
@@ -46,26 +34,14 @@ const messageSchema = z.object({
   is_topic_message: z.boolean().optional(),
   is_automatic_forward: z.boolean().optional(),
   via_bot: z.object({ id: idSchema }).optional(),
+  /** Common to the messages of one album, each of which is an update of its own. */
+  media_group_id: z.string().min(1).max(64).optional(),
+  edit_date: idSchema.optional(),
   text: z.string().optional(),
   entities: z.array(entitySchema).optional(),
   caption: z.string().optional(),
   caption_entities: z.array(entitySchema).optional(),
   reply_to_message: z.object({ from: userSchema.optional() }).optional(),
-  photo: z.array(photoSizeSchema).optional(),
-  voice: fileSchema.optional(),
-  audio: fileSchema.extend({ title: z.string().optional(), performer: z.string().optional() }).optional(),
-  video: fileSchema.optional(),
-  video_note: fileSchema.optional(),
-  animation: fileSchema.optional(),
-  document: fileSchema.optional(),
-  sticker: z.object({ emoji: z.string().optional() }).optional(),
-  location: z.object({ latitude: z.number(), longitude: z.number() }).optional(),
-  venue: z.object({ title: z.string(), address: z.string().optional() }).optional(),
-  contact: z.object({ first_name: z.string(), phone_number: z.string().optional() }).optional(),
-  poll: z
-    .object({ question: z.string(), options: z.array(z.object({ text: z.string() })).optional() })
-    .optional(),
-  dice: z.object({ emoji: z.string(), value: z.number() }).optional(),
   migrate_to_chat_id: idSchema.optional(),
 });
 type TelegramMessage = z.output<typeof messageSchema>;
@@ -73,6 +49,7 @@ type TelegramMessage = z.output<typeof messageSchema>;
 const updateSchema = z.object({
   update_id: z.number().int().min(0),
   message: messageSchema.optional(),
+  edited_message: messageSchema.optional(),
   my_chat_member: z
     .object({
       chat: chatSchema,
@@ -94,15 +71,21 @@ export type PersonMessage = {
   threadId: number | null;
   sender: { id: string; name: string; languageCode: string | null };
   text: string;
+  /** false: nothing was written, and `text` describes what was sent. */
+  isWritten: boolean;
   mentions: Mention[];
   /** A leading `/command`, as Telegram marked it. */
   command: { name: string; addressee: string | null; argument: string } | null;
   replyToUserId: string | null;
   attachments: Attachment[];
+  /** The album that the message is a part of. */
+  albumId: string | null;
 };
 
 export type UpdateEvent =
   | PersonMessage
+  /** What an earlier message says now. `editedAt`: seconds since the epoch, Telegram's clock. */
+  | { kind: "edit"; message: PersonMessage; editedAt: number }
   | { kind: "membership"; chatId: string; isMember: boolean }
   | { kind: "migration"; fromChatId: string; toChatId: string }
   | { kind: "ignored"; reason: string };
@@ -110,7 +93,7 @@ export type UpdateEvent =
 export type ParsedUpdate = { ok: true; updateId: number; event: UpdateEvent } | { ok: false; reason: string };
 
 /** Kinds that we ask Telegram for: everything else would only cost a call. */
-export const ALLOWED_UPDATES = ["message", "my_chat_member"] as const;
+export const ALLOWED_UPDATES = ["message", "edited_message", "my_chat_member"] as const;
 
 const NAME_UNITS_MAX = 64;
 
@@ -121,16 +104,13 @@ export function parseUpdate(input: unknown): ParsedUpdate {
     const path = parsed.error.issues[0]?.path.join(".") ?? "";
     return { ok: false, reason: `not a Telegram update${path === "" ? "" : ` (${path})`}` };
   }
-  const { update_id: updateId, message, my_chat_member: membership } = parsed.data;
-  return { ok: true, updateId, event: toEvent(message, membership, input) };
+  return { ok: true, updateId: parsed.data.update_id, event: toEvent(parsed.data, input) };
 }
 
-function toEvent(
-  message: TelegramMessage | undefined,
-  membership: z.output<typeof updateSchema>["my_chat_member"],
-  input: unknown,
-): UpdateEvent {
+function toEvent(update: z.output<typeof updateSchema>, input: unknown): UpdateEvent {
+  const { message, edited_message: edited, my_chat_member: membership } = update;
   if (message !== undefined) return messageEvent(message);
+  if (edited !== undefined) return editEvent(edited);
   if (membership !== undefined) {
     const { status } = membership.new_chat_member;
     return {
@@ -139,9 +119,13 @@ function toEvent(
       isMember: status !== "kicked" && status !== "left",
     };
   }
-  // An edit changes nothing: the first text was accepted, may be running, and an answer to it stays an answer.
   const kind = Object.keys(input as object).find((key) => key !== "update_id") ?? "nothing";
   return { kind: "ignored", reason: `update kind '${kind.slice(0, NAME_UNITS_MAX)}' is not acted on` };
+}
+
+function editEvent(edited: TelegramMessage): UpdateEvent {
+  const event = messageEvent(edited);
+  return event.kind === "message" ? { kind: "edit", message: event, editedAt: edited.edit_date ?? 0 } : event;
 }
 
 function messageEvent(message: TelegramMessage): UpdateEvent {
@@ -168,11 +152,13 @@ function messageEvent(message: TelegramMessage): UpdateEvent {
     threadId: message.is_topic_message === true ? (message.message_thread_id ?? null) : null,
     sender: { id: String(from.id), name: displayName(from), languageCode: from.language_code ?? null },
     text,
+    isWritten: written !== null,
     mentions: mentionsOf(source, entities),
     command: commandOf(source, entities),
     replyToUserId:
       message.reply_to_message?.from === undefined ? null : String(message.reply_to_message.from.id),
     attachments,
+    albumId: message.media_group_id ?? null,
   };
 }
 
@@ -215,71 +201,4 @@ function commandOf(
     addressee: match[2] ?? null,
     argument: (match[3] ?? "").trim(),
   };
-}
-
-/** Files of a message. Of a photo's sizes the largest; a GIF also comes as a document, which is the same file. */
-function attachmentsOf(message: TelegramMessage): Attachment[] {
-  const attachments: Attachment[] = [];
-  const photo = message.photo?.reduce((best, size) =>
-    size.width * size.height > best.width * best.height ? size : best,
-  );
-  if (photo !== undefined) {
-    attachments.push({
-      kind: "photo",
-      telegramFileId: photo.file_id,
-      mimeType: "image/jpeg",
-      ...(photo.file_size === undefined ? {} : { sizeBytes: photo.file_size }),
-    });
-  }
-  if (message.voice) attachments.push(fileAttachment("voice", message.voice));
-  if (message.audio) attachments.push(fileAttachment("audio", message.audio));
-  if (message.video) attachments.push(fileAttachment("video", message.video));
-  if (message.video_note) attachments.push(fileAttachment("video", message.video_note));
-  if (message.animation) attachments.push(fileAttachment("video", message.animation));
-  else if (message.document) attachments.push(fileAttachment("document", message.document));
-  return attachments;
-}
-
-function fileAttachment(kind: Attachment["kind"], file: z.output<typeof fileSchema>): Attachment {
-  return {
-    kind,
-    telegramFileId: file.file_id,
-    ...(file.file_name === undefined ? {} : { fileName: file.file_name }),
-    ...(file.mime_type === undefined ? {} : { mimeType: file.mime_type }),
-    ...(file.file_size === undefined ? {} : { sizeBytes: file.file_size }),
-  };
-}
-
-/** Words for a message without any: what the agent reads in place of text. null when there is nothing to describe. */
-function describeMedia(message: TelegramMessage): string | null {
-  const seconds = (file: { duration?: number | undefined }): string =>
-    file.duration === undefined ? "" : `, ${file.duration} s`;
-  if (message.photo && message.photo.length > 0) return "[photo]";
-  if (message.voice) return `[voice message${seconds(message.voice)}]`;
-  if (message.audio) {
-    const title = [message.audio.performer, message.audio.title].filter(Boolean).join(" – ");
-    return `[audio${title === "" ? "" : `: ${title}`}${seconds(message.audio)}]`;
-  }
-  if (message.video) return `[video${seconds(message.video)}]`;
-  if (message.video_note) return `[video message${seconds(message.video_note)}]`;
-  if (message.animation) return "[animation]";
-  if (message.document) {
-    return message.document.file_name === undefined
-      ? "[document]"
-      : `[document: ${message.document.file_name}]`;
-  }
-  if (message.sticker)
-    return message.sticker.emoji === undefined ? "[sticker]" : `[sticker ${message.sticker.emoji}]`;
-  if (message.venue)
-    return `[venue: ${[message.venue.title, message.venue.address].filter(Boolean).join(", ")}]`;
-  if (message.location) return `[location: ${message.location.latitude}, ${message.location.longitude}]`;
-  if (message.contact) {
-    return `[contact: ${[message.contact.first_name, message.contact.phone_number].filter(Boolean).join(", ")}]`;
-  }
-  if (message.poll) {
-    const options = (message.poll.options ?? []).map((option) => option.text).join(" / ");
-    return `[poll: ${message.poll.question}${options === "" ? "" : ` (${options})`}]`;
-  }
-  if (message.dice) return `[dice ${message.dice.emoji}: ${message.dice.value}]`;
-  return null;
 }

@@ -5,6 +5,7 @@ import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfig } from "../config/read.ts";
 import { FactoryError } from "../errors.ts";
+import { isScheduledPlace } from "../policy/order.ts";
 import { storeNotice } from "../replies/outbox.ts";
 import { findHead, refreshHead } from "./heads.ts";
 import { findConversation, openConversation, saveConversation } from "./openConversation.ts";
@@ -38,7 +39,7 @@ async function cancelWaiting(ctx: MutationCtx, message: Doc<"messageQueue">): Pr
  * The lease stays with the worker until it confirms (or until it expires): releasing it here would let the
  * conversation's next turn begin while this one still runs.
  */
-async function requestAbort(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
+export async function requestAbort(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
   if (message.cancelRequestedAt !== undefined) return;
   await ctx.db.patch("messageQueue", message._id, { cancelRequestedAt: Date.now() });
   const signals = await ctx.db
@@ -64,7 +65,7 @@ async function cancelOne(ctx: MutationCtx, message: Doc<"messageQueue">): Promis
   }
 }
 
-/** For `/stop`: the turn that runs, else the message at the head. */
+/** For `/stop`: the turn that runs, else the message at the head. What is scheduled for later is not meant. */
 export async function cancelConversationTurn(
   ctx: MutationCtx,
   conversationId: string,
@@ -72,9 +73,12 @@ export async function cancelConversationTurn(
   const conversation = await findConversation(ctx, conversationId);
   const head = conversation === null ? null : await findHead(ctx, conversation._id);
   const message = head === null ? null : await ctx.db.get("messageQueue", head.message);
-  if (message === null) return { outcome: "none", messageId: null };
+  if (message === null || isForLater(message)) return { outcome: "none", messageId: null };
   return { outcome: await cancelOne(ctx, message), messageId: message._id };
 }
+
+const isForLater = (message: Doc<"messageQueue">): boolean =>
+  message.status === "queued" && message.delayed && isScheduledPlace(message.seq);
 
 /** `factory:cancelMessage`: an operator's or consumer app's cancel. The person is told. */
 export const cancelMessage = internalMutation({

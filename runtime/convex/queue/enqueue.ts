@@ -2,7 +2,7 @@
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { Doc, Id } from "../_generated/dataModel.js";
-import { internalMutation, type MutationCtx } from "../_generated/server.js";
+import { internalMutation, type MutationCtx, type QueryCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
 import { FactoryError } from "../errors.ts";
 import { findAgent } from "../identity/findAgent.ts";
@@ -25,6 +25,8 @@ export type EnqueueRequest = {
   priority?: number | undefined;
   /** Not before this time, ms. In the past: now. */
   scheduledFor?: number | undefined;
+  /** Takes its place in line now, and is claimable only after this long, ms: more of it may still arrive (amend.ts). */
+  holdMs?: number | undefined;
   maxAttempts?: number | undefined;
   /** Who asked, for people who look: `telegram`, `api`, `schedule`, … */
   source?: string | undefined;
@@ -77,13 +79,14 @@ export async function enqueueMessage(ctx: MutationCtx, request: EnqueueRequest):
   open.row.companyId ??= request.companyId;
   open.row.consumerUserId ??= request.consumerUserId;
 
-  const dueAt = Math.max(now, request.scheduledFor ?? now);
+  const scheduled = request.scheduledFor !== undefined && request.scheduledFor > now;
+  const dueAt = Math.max(now + (request.holdMs ?? 0), request.scheduledFor ?? now);
   const delayed = dueAt > now;
   const messageId = await ctx.db.insert("messageQueue", {
     conversation: open.id,
     conversationId: open.conversationId,
     agentKey: open.agentKey,
-    seq: delayed ? scheduledPlace(dueAt) : open.row.nextSeq++,
+    seq: scheduled ? scheduledPlace(dueAt) : open.row.nextSeq++,
     status: "queued",
     payload: request.payload,
     destination: request.destination,
@@ -129,7 +132,7 @@ function checkRequest(request: EnqueueRequest, config: RuntimeConfig): void {
 }
 
 async function findDuplicate(
-  ctx: MutationCtx,
+  ctx: QueryCtx,
   conversation: Doc<"conversations">,
   externalMessageId: string | undefined,
 ): Promise<Doc<"messageQueue"> | null> {
@@ -140,6 +143,16 @@ async function findDuplicate(
       q.eq("conversation", conversation._id).eq("payload.externalMessageId", externalMessageId),
     )
     .first();
+}
+
+/** The conversation's message of that external id; null for none, also when the conversation does not exist. */
+export async function findByExternalId(
+  ctx: QueryCtx,
+  conversationId: string,
+  externalMessageId: string,
+): Promise<Doc<"messageQueue"> | null> {
+  const conversation = await findConversation(ctx, conversationId);
+  return conversation === null ? null : await findDuplicate(ctx, conversation, externalMessageId);
 }
 
 async function createConversation(ctx: MutationCtx, request: EnqueueRequest): Promise<Doc<"conversations">> {
