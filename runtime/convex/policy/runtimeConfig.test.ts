@@ -131,6 +131,23 @@ describe("rules between fields", () => {
 });
 
 describe("fields", () => {
+  test("a canary is kept to as many agents as one claim can look for", () => {
+    const agents = (count: number) => ({
+      rollout: { canaryAgentKeys: Array.from({ length: count }, (_, i) => `a${i}`) },
+    });
+    expect(problemsOf(agents(8))).toEqual([]);
+    expect(problemsOf(agents(9))).toEqual([
+      "rollout.canaryAgentKeys: names more than 8 agents, the limit of one claim; leave it empty and set canaryWorkers or canaryPercent to try the image on everyone",
+    ]);
+  });
+
+  test.each(["Mars/Olympus", "+02:00", ""])("a warm window in the zone '%s' is refused", (timeZone) => {
+    const window = { weekdays: [1], from: "08:00", to: "18:00", timeZone, size: 1 };
+    expect(problemsOf({ scaling: { warmPool: { schedule: [window] } } })).toEqual([
+      `scaling.warmPool.schedule.0.timeZone: Invalid timezone '${timeZone}', expected an IANA zone such as Europe/Rome`,
+    ]);
+  });
+
   test("all problems are reported at once, by path", () => {
     const problems = problemsOf({
       queue: { payloadMaxBytes: 1 },

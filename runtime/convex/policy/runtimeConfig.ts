@@ -5,9 +5,11 @@
  * revision) and every function reads it at use; it is never passed along in scheduled arguments, because a
  * late call that carries an old copy would revert a rollout.
  *
- * This module is the one thing that `infra` shares with the backend, so it depends on zod alone.
+ * This module is the one thing that `infra` shares with the backend, so it depends on zod and on one
+ * rule about names of time zones.
  */
 import * as z from "zod";
+import { isTimeZone } from "./timeZone.ts";
 
 const milliseconds = (min: number, max: number) => z.number().int().min(min).max(max);
 const SECOND = 1_000;
@@ -56,14 +58,19 @@ const leaseSchema = z
   })
   .prefault({});
 
+/** Agents that a canary can be kept to: one claim looks for each of them, and each costs it a document. */
+export const CANARY_AGENTS_MAX = 8;
+
 const warmWindowSchema = z.strictObject({
   /** ISO weekdays, 1 = Monday … 7 = Sunday. */
   weekdays: z.array(z.number().int().min(1).max(7)).min(1),
-  /** Local wall-clock times, HH:mm; `to` is exclusive. */
+  /** Local wall-clock times, HH:mm; `to` is exclusive. Up to or past midnight when `to` is not after `from`. */
   from: z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected HH:mm"),
   to: z.string().regex(/^(([01]\d|2[0-3]):[0-5]\d|24:00)$/, "expected HH:mm"),
   /** IANA zone, for example Europe/Rome. */
-  timeZone: z.string().min(1),
+  timeZone: z.string().refine(isTimeZone, {
+    error: (issue) => `Invalid timezone '${String(issue.input)}', expected an IANA zone such as Europe/Rome`,
+  }),
   /** Warm workers kept during the window. */
   size: z.number().int().min(0).max(100),
 });
@@ -172,8 +179,14 @@ const rolloutSchema = z
     canaryWorkers: z.number().int().min(1).max(100).default(1),
     /** Or this share of the active workers, percent; the larger of both counts. */
     canaryPercent: z.number().min(0).max(100).default(0),
-    /** Agents whose messages alone the canary serves; empty means any. */
-    canaryAgentKeys: z.array(z.string().min(1)).max(100).default([]),
+    /** Agents whose messages alone the canary serves, at most 8; empty means any. */
+    canaryAgentKeys: z
+      .array(z.string().min(1))
+      .max(
+        CANARY_AGENTS_MAX,
+        `names more than ${CANARY_AGENTS_MAX} agents, the limit of one claim; leave it empty and set canaryWorkers or canaryPercent to try the image on everyone`,
+      )
+      .default([]),
     /** Workers replaced at the same time after the gate has passed. */
     replaceAtOnceMax: z.number().int().min(1).max(100).default(1),
     /** The canary must boot and answer its probe turn within this time, ms. */

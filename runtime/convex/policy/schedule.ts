@@ -10,6 +10,7 @@
  *   CATCH_UP_MAX_MS late. A "good morning" at midnight helps nobody.
  */
 import { Temporal } from "temporal-polyfill";
+import { isTimeZone } from "./timeZone.ts";
 
 export type PushSchedule =
   | { kind: "manual" }
@@ -44,17 +45,6 @@ export function scheduleProblems(schedule: PushSchedule, timeZone: string): stri
 
 const isWhole = (value: number, min: number, max: number): boolean =>
   Number.isInteger(value) && value >= min && value <= max;
-
-/** IANA names only: a fixed offset like +02:00 would silently be wrong for half of the year. */
-export function isTimeZone(timeZone: string): boolean {
-  if (!/^[A-Za-z][A-Za-z0-9_+/-]*$/.test(timeZone)) return false;
-  try {
-    return new Intl.DateTimeFormat("en-US", { timeZone }).resolvedOptions().timeZone !== "";
-  } catch (error) {
-    if (error instanceof RangeError) return false;
-    throw error;
-  }
-}
 
 /** The first slot after `afterMs` (exclusive); null for manual jobs. Expects a schedule without problems. */
 export function nextSlot(schedule: PushSchedule, timeZone: string, afterMs: number): Slot | null {

@@ -160,6 +160,18 @@ describe("whom a claim serves", () => {
     ).rejects.toThrow("agentKeys names 9 agents, the limit is 8");
   });
 
+  test.each(["creating", "draining", "stopping", "warm"] as const)(
+    "a worker that is %s takes nothing, whatever room it has, and the next active one takes it",
+    async (state) => {
+      const t = await createWorld();
+      const [leaving, other] = [await addWorker(t, "w1", { state }), await addWorker(t, "w2")];
+      await enqueue(t, "a");
+      expect(await claim(t, leaving)).toBeNull();
+      expect(await workerOf(t, "w1")).toMatchObject({ load: 0, state });
+      expect((await mustClaim(t, other)).conversationId).toBe("a");
+    },
+  );
+
   test("a canary serves only the agents that the rollout names", async () => {
     const t = await createWorld({ rollout: { canaryAgentKeys: ["sales"] } });
     await configureAgent(t, "sales");

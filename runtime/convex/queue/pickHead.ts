@@ -3,15 +3,15 @@ import type { Doc } from "../_generated/dataModel.js";
 import type { QueryCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
 import { compareOrder } from "../policy/order.ts";
-import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
+import { CANARY_AGENTS_MAX, type RuntimeConfig } from "../policy/runtimeConfig.ts";
 
 type Head = Doc<"conversationHeads">;
 
 /** `any`, or one index entry read per agent. */
 export type ClaimScope = { kind: "any" } | { kind: "agents"; agentKeys: string[] };
 
-/** Agents that one claim may be limited to: each costs a document. */
-export const AGENT_KEYS_MAX = 8;
+/** Agents that one claim may be limited to: each costs a document. The config holds a canary to the same. */
+export const AGENT_KEYS_MAX = CANARY_AGENTS_MAX;
 
 /** What this worker may take: the caller's own wish, the canary's agents, its owner while it is dedicated. */
 export function claimScope(

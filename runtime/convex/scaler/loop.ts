@@ -13,7 +13,7 @@ import { nextWorkerStep } from "../policy/lifecycle.ts";
 import { clearAlerts, raiseAlert } from "./alerts.ts";
 import { logDecision } from "./decisions.ts";
 import { readDemand } from "./demand.ts";
-import { noteProviderHealth } from "./outcome.ts";
+import { noteProviderHealth } from "./providerHealth.ts";
 import { vFailure } from "./shapes.ts";
 import { ensureScalerState, holdsPass, readScalerState } from "./state.ts";
 import { cancelPending, ensureTickBy, takeTick, TICK_SPACING_MS } from "./timer.ts";

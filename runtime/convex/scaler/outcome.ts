@@ -1,125 +1,21 @@
-/** Around each call to the provider: the intent before it, the outcome after it. */
+/** After each call to the provider: what became of it. Its intent was recorded by begin.ts. */
 import { v } from "convex/values";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
-import { workerToken } from "../machines/credentials.ts";
 import { lifecycleLimits, workerFacts } from "../machines/facts.ts";
-import { OWNER_KEY, REVISION_KEY, WORKER_KEY } from "../machines/metadata.ts";
 import { closeWorker, endWorker, findWorker, noteRunning } from "../machines/rows.ts";
 import { nextWorkerStep } from "../policy/lifecycle.ts";
 import { readMachineState } from "../policy/machineStates.ts";
-import { advice, backoffMs, REGION_BLOCK_MS } from "../policy/providerBackoff.ts";
-import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
-import { raiseAlert, clearAlerts } from "./alerts.ts";
+import { backoffMs } from "../policy/providerBackoff.ts";
 import { applyStep } from "./apply.ts";
-import { convexCloudUrl, factoryOwner, workerTokenKey } from "./environment.ts";
-import { type Failure, type Instruction, type OpKind, vInstruction, vOpKind, vOutcome } from "./shapes.ts";
+import { blockRegions, noteProviderHealth } from "./providerHealth.ts";
+import { type Failure, type OpKind, vOpKind, vOutcome } from "./shapes.ts";
 import { holdsPass, readScalerState } from "./state.ts";
 
 /** First look at whether an accepted order was obeyed, ms. */
 const LOOK_AFTER_MS = 1_000;
-/** Alerts that a call which succeeds puts an end to. */
-const MENDED_BY_SUCCESS = [
-  "auth",
-  "quota",
-  "no_capacity",
-  "rejected",
-  "not_owned",
-  "secrets_pending",
-  "provider",
-  "config",
-];
-
 type Worker = Doc<"workers">;
-
-/** In which state each call still makes sense; a row that moved on meanwhile needs none. */
-function stillWanted(worker: Worker, kind: OpKind): boolean {
-  switch (kind) {
-    case "create":
-      return worker.state === "creating" && worker.machineId === undefined;
-    case "start":
-      return worker.state === "creating" && worker.machineId !== undefined;
-    case "suspend":
-    case "stop":
-      return (worker.state === "draining" && worker.load === 0) || worker.state === "warm";
-    case "destroy":
-      return worker.state === "stopping";
-    case "verify":
-      return worker.state !== "stopped";
-  }
-}
-
-/** The config of the revision that the worker was made for, so that a create says what its row says. */
-async function configOf(ctx: MutationCtx, worker: Worker): Promise<RuntimeConfig> {
-  const row = await ctx.db
-    .query("runtimeConfigHistory")
-    .withIndex("by_revision", (q) => q.eq("revision", worker.configRevision))
-    .first();
-  return row === null ? (await readRuntimeConfig(ctx)).config : (row.config as RuntimeConfig);
-}
-
-async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Instruction> {
-  const current = (await readRuntimeConfig(ctx)).config;
-  const { provider } = await configOf(ctx, worker);
-  const state = await readScalerState(ctx);
-  const now = Date.now();
-  const blocked = new Set(
-    (state?.regionBlocks ?? []).filter((block) => block.until > now).map((block) => block.region),
-  );
-  const open = current.provider.regions.filter((region) => !blocked.has(region));
-  return {
-    kind: "create",
-    name: worker.workerId,
-    image: provider.image,
-    env: {
-      ...provider.env,
-      CONVEX_URL: convexCloudUrl(),
-      WORKER_ID: worker.workerId,
-      WORKER_TOKEN: await workerToken(workerTokenKey(), worker.workerId),
-      WORKER_JOBS: String(worker.slots),
-      WORKER_DRAIN_TIMEOUT_MS: String(current.drain.drainTimeoutMs),
-      WORKER_DEDICATION: current.turn.dedication,
-      WORKER_IMAGE: provider.image,
-    },
-    metadata: {
-      [OWNER_KEY]: factoryOwner(),
-      [WORKER_KEY]: worker.workerId,
-      [REVISION_KEY]: String(worker.configRevision),
-    },
-    guest: provider.guest,
-    killTimeoutMs: current.drain.killTimeoutMs,
-    minSecretsVersion: provider.minSecretsVersion,
-    // All blocked: the first is asked all the same, since a block is only a guess.
-    regions: open.length > 0 ? open : current.provider.regions.slice(0, 1),
-    volumeSizeGb: provider.volume?.sizeGb ?? null,
-  };
-}
-
-/** Before a call: records that it begins, and answers what to do; null when it must not be made (any more). */
-export const begin = internalMutation({
-  args: { generation: v.number(), workerId: v.string(), kind: vOpKind },
-  returns: v.union(v.null(), vInstruction),
-  handler: async (ctx, { generation, workerId, kind }): Promise<Instruction | null> => {
-    const state = await readScalerState(ctx);
-    if (!holdsPass(state, generation)) return null;
-    const worker = await findWorker(ctx, workerId);
-    if (worker === null || !stillWanted(worker, kind)) return null;
-    if (kind !== "create" && worker.machineId === undefined) return null;
-    const now = Date.now();
-    await ctx.db.patch("scalerState", state._id, { passSignAt: now });
-    await ctx.db.patch("workers", worker._id, { op: { kind, begunAt: now, generation } });
-    if (kind === "create") return await createInstruction(ctx, worker);
-    const { drain } = (await readRuntimeConfig(ctx)).config;
-    return {
-      kind: "machine",
-      op: kind,
-      machineId: worker.machineId ?? "",
-      timeoutMs: drain.killTimeoutMs,
-      volumeId: worker.volumeId ?? null,
-    };
-  },
-});
 
 /** A machine that is proven gone (404). */
 async function noteGone(ctx: MutationCtx, worker: Worker): Promise<void> {
@@ -237,52 +133,6 @@ async function noteFailure(ctx: MutationCtx, worker: Worker, kind: OpKind, failu
   await orderAgain(ctx, worker, failure);
   // These orders may be given twice without harm, so an unknown outcome needs no listing first.
   if (kind !== "start") await ctx.db.patch("workers", worker._id, { op: undefined });
-}
-
-/** A failure holds back further creates and starts; a success lifts that. */
-export async function noteProviderHealth(
-  ctx: MutationCtx,
-  kind: OpKind | "list",
-  failure: Failure | null,
-): Promise<void> {
-  const state = await readScalerState(ctx);
-  if (state === null) return;
-  const makes = kind === "create" || kind === "start" || kind === "list";
-  if (failure === null) {
-    // A listing proves that Fly answers, not that it has room.
-    if (kind === "create" || kind === "start") {
-      if (state.failures > 0) {
-        await ctx.db.patch("scalerState", state._id, {
-          failures: 0,
-          backoffUntil: undefined,
-          blockedBy: undefined,
-        });
-      }
-      await clearAlerts(ctx, MENDED_BY_SUCCESS);
-    } else if (kind === "list") await clearAlerts(ctx, ["auth", "not_owned", "provider", "config"]);
-    return;
-  }
-  if (!makes) return;
-  const failures = state.failures + 1;
-  const waitMs = backoffMs(failure.kind, failures, failure.retryAfterMs);
-  if (waitMs === 0) return;
-  await ctx.db.patch("scalerState", state._id, {
-    failures,
-    backoffUntil: Date.now() + waitMs,
-    blockedBy: failure.message.slice(0, 300),
-  });
-  const told = advice(failure.kind);
-  if (told !== null) await raiseAlert(ctx, failure.kind, `${told} (${failure.message})`);
-  else if (failures >= 3) await raiseAlert(ctx, "provider", failure.message);
-}
-
-async function blockRegions(ctx: MutationCtx, regions: readonly string[]): Promise<void> {
-  const state = await readScalerState(ctx);
-  if (state === null || regions.length === 0) return;
-  const now = Date.now();
-  const kept = state.regionBlocks.filter((block) => block.until > now && !regions.includes(block.region));
-  const added = regions.map((region) => ({ region, until: now + REGION_BLOCK_MS, reason: "no capacity" }));
-  await ctx.db.patch("scalerState", state._id, { regionBlocks: [...kept, ...added].slice(-100) });
 }
 
 /**

@@ -58,7 +58,7 @@ async function callOne(
     return true;
   }
   const { workerId, kind } = op;
-  const instruction = await ctx.runMutation(internal.scaler.outcome.begin, { generation, workerId, kind });
+  const instruction = await ctx.runMutation(internal.scaler.begin.begin, { generation, workerId, kind });
   if (instruction === null) return true;
   const outcome =
     instruction.kind === "create"

@@ -1,0 +1,34 @@
+import type { Doc } from "../_generated/dataModel.js";
+import type { ActiveConfig } from "../config/read.ts";
+import type { Demand } from "../policy/scaling.ts";
+import { nextWarmChange } from "../policy/warmPool.ts";
+import type { RolloutView } from "./rolloutStep.ts";
+
+/** Earlier of two times, null meaning never. */
+export function earlier(a: number | null, b: number | null): number | null {
+  return a === null ? b : b === null ? a : Math.min(a, b);
+}
+
+/** When the loop must look again by itself; null: nothing is pending. */
+export function nextTick(
+  rows: ReadonlyArray<Doc<"workers">>,
+  demand: Demand,
+  view: RolloutView,
+  active: ActiveConfig,
+  times: ReadonlyArray<number | null>,
+): number | null {
+  const { scaling } = active.config;
+  const now = Date.now();
+  let next = times.reduce<number | null>(earlier, null);
+  next = earlier(next, nextWarmChange(scaling.warmPool, now));
+  const moving = rows.some(
+    (row) =>
+      row.state === "creating" ||
+      row.state === "draining" ||
+      row.state === "stopping" ||
+      row.op !== undefined,
+  );
+  const busy = demand.due + demand.running > 0 || rows.some((row) => row.load > 0);
+  if (moving || busy || view.mode !== "steady") next = earlier(next, now + scaling.reconcileIntervalMs);
+  return next;
+}
