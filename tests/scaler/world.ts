@@ -153,10 +153,12 @@ export class World {
     return row.config;
   }
 
+  /** @param chatId the message came from this Telegram chat; null: from a consumer app. */
   async write(
     conversation: string,
     text = "hello",
     agentKey = "default",
+    chatId: string | null = null,
   ): Promise<Doc<"messageQueue">["_id"]> {
     const { messageId } = await this.t.run(
       async (ctx) =>
@@ -164,7 +166,10 @@ export class World {
           conversationId: conversation,
           agentKey,
           payload: { provider: "test", providerUserId: "u1", messageText: text },
-          destination: { kind: "api" },
+          destination:
+            chatId === null
+              ? { kind: "api" }
+              : { kind: "telegram", botSecretRef: "telegram.botToken.default", chatId },
         }),
     );
     return messageId;
@@ -185,6 +190,15 @@ export class World {
   async decisions(): Promise<string[]> {
     return await this.t.run(async (ctx) =>
       (await ctx.db.query("scalerDecisions").collect()).map((row) => row.text),
+    );
+  }
+
+  /** Lines that the system itself said, as `<reason>: <conversation>`. */
+  async notices(): Promise<string[]> {
+    return await this.t.run(async (ctx) =>
+      (await ctx.db.query("outbox").collect())
+        .filter((row) => row.reason !== "answer")
+        .map((row) => `${row.reason}: ${row.conversationId}`),
     );
   }
 

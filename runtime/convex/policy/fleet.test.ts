@@ -200,6 +200,46 @@ describe("a rollout", () => {
   });
 });
 
+test("with the day's machine time used up, what finds no place in the warm pool ends", () => {
+  const workers = [warm(), worker(), worker({ load: 1 })];
+  expect(steps(workers, { spendReached: true, warm: { keep: 2, prepare: 0 } })).toMatchObject([
+    { do: "drain", to: "warm" },
+    { do: "drain", to: "end" },
+  ]);
+});
+
+test("a retired fleet ends whatever is idle, rests or boots, drains what works, and makes nothing", () => {
+  const [resting, booting, idle, busy] = [
+    warm(),
+    worker({ state: "creating", healthy: false }),
+    worker(),
+    worker({ load: 2 }),
+  ];
+  const leaving = worker({ state: "draining", load: 1, retireTo: "end" });
+  const plan = planFleet(
+    facts([resting, booting, idle, busy, leaving], {
+      retired: true,
+      blockedBy: "the stack is being destroyed",
+      desired: 3,
+      warm: { keep: 5, prepare: 5 },
+      maxWorkers: 9,
+    }),
+    NOW,
+  );
+  const why = "the stack is being destroyed";
+  expect(plan).toEqual({
+    steps: [
+      { do: "end", workerId: resting.workerId, why },
+      { do: "end", workerId: booting.workerId, why },
+      { do: "drain", workerId: idle.workerId, to: "end", why },
+      { do: "drain", workerId: busy.workerId, to: "end", why },
+    ],
+    short: 3,
+    shortBecause: why,
+    checkAt: null,
+  });
+});
+
 test("with the day's machine time used up nothing is made and whoever works finishes and goes", () => {
   const busy = worker({ load: 2 });
   expect(steps([busy], { desired: 3, spendReached: true, blockedBy: "used up" })).toEqual([

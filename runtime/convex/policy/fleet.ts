@@ -215,8 +215,13 @@ export function planFleet(facts: FleetFacts, now: number): FleetPlan {
   }
 
   if (facts.spendReached) {
-    for (const worker of planner.pick(["active"]))
-      planner.retire(worker, "warm", "the day's machine-hours are used up");
+    let kept = planner.pick(["warm"]).length;
+    kept += planner.pick(["draining"], (worker) => worker.retireTo === "warm").length;
+    for (const worker of planner.pick(["active"])) {
+      const rests = kept < facts.warm.keep;
+      planner.retire(worker, rests ? "warm" : "end", "the day's machine-hours are used up");
+      if (rests) kept += 1;
+    }
     const demanded = desired;
     return {
       steps: planner.steps,

@@ -39,28 +39,30 @@ export function warmTarget(pool: WarmPool, nowMs: number): WarmTarget {
   return { keep: Math.max(pool.size, prepare), prepare };
 }
 
+/** The instant of a minute of a local day; one that the clocks skip comes as much later. */
+function edgeAt(date: Temporal.PlainDate, minute: number, timeZone: string): number {
+  // 24:00 is the next day's midnight.
+  const day = date.add({ days: Math.floor(minute / 1_440) });
+  const plainTime = { hour: Math.floor((minute % 1_440) / 60), minute: minute % 60 };
+  return day.toZonedDateTime({ timeZone, plainTime }).epochMilliseconds;
+}
+
 /** When a window next opens or closes, ms; null without a schedule. */
 export function nextWarmChange(pool: WarmPool, nowMs: number): number | null {
   if (pool.mode === "none") return null;
   let next: number | null = null;
   for (const window of pool.schedule) {
-    const now = Temporal.Instant.fromEpochMilliseconds(nowMs).toZonedDateTimeISO(window.timeZone);
-    // Every weekday comes round within eight days, today's passed edge included.
-    for (let day = 0; day <= 8; day++) {
-      const midnight = now.add({ days: day }).startOfDay();
-      for (const minute of [minuteOfDay(window.from), minuteOfDay(window.to)]) {
-        const edge =
-          minute === 1_440
-            ? midnight.add({ days: 1 })
-            : midnight.toPlainDate().toZonedDateTime({
-                timeZone: window.timeZone,
-                plainTime: { hour: Math.floor(minute / 60), minute: minute % 60 },
-              });
-        const at = edge.epochMilliseconds;
-        const weekday = midnight.dayOfWeek;
-        const before = weekday === 1 ? 7 : weekday - 1;
-        const concerns = window.weekdays.includes(weekday) || window.weekdays.includes(before);
-        if (concerns && at > nowMs && (next === null || at < next)) next = at;
+    const { weekdays, timeZone } = window;
+    const from = minuteOfDay(window.from);
+    const to = minuteOfDay(window.to);
+    const today = Temporal.Instant.fromEpochMilliseconds(nowMs).toZonedDateTimeISO(timeZone).toPlainDate();
+    // From yesterday, whose window may still be open, to today's weekday next week: every edge comes round.
+    for (let day = -1; day <= 7; day++) {
+      const date = today.add({ days: day });
+      if (!weekdays.includes(date.dayOfWeek)) continue;
+      const closes = edgeAt(from < to ? date : date.add({ days: 1 }), to, timeZone);
+      for (const at of [edgeAt(date, from, timeZone), closes]) {
+        if (at > nowMs && (next === null || at < next)) next = at;
       }
     }
   }

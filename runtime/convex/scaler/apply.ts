@@ -5,6 +5,7 @@ import { closeWorker, endWorker, loseWorker, noteRested, noteRunning } from "../
 import type { WorkerStep } from "../policy/lifecycle.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import type { ObservedMachine } from "../machines/provider.ts";
+import { noteBootFailure } from "./bootHealth.ts";
 import type { OpKind } from "./shapes.ts";
 
 /** Fly suspends machines of at most this memory, MB. */
@@ -56,11 +57,13 @@ export async function applyStep(
       return { ...nothing, event: `${worker.workerId} rests (${machine?.state ?? "stopped"})` };
     case "close":
       await closeWorker(ctx, worker, step.reason, step.bootFailed);
+      if (step.bootFailed) await noteBootFailure(ctx, worker, step.reason);
       return worker.stopReason === undefined
         ? { ...nothing, event: `${worker.workerId} closed: ${step.reason}` }
         : nothing;
     case "lose": {
       await loseWorker(ctx, worker, step);
+      if (step.bootFailed) await noteBootFailure(ctx, worker, step.reason);
       const event = `${worker.workerId} lost: ${step.reason}`;
       // Without a machine id the next listing or the grace tells whether there is anything to destroy.
       return { op: worker.machineId === undefined ? null : "destroy", event, checkAt: now };

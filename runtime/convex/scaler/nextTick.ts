@@ -9,10 +9,15 @@ export function earlier(a: number | null, b: number | null): number | null {
   return a === null ? b : b === null ? a : Math.min(a, b);
 }
 
-/** When the loop must look again by itself; null: nothing is pending. */
+/**
+ * When the loop must look again by itself; null: nothing is pending.
+ *
+ * @param demand null: looking again sooner would not help it.
+ * @param times what the parts of the plan ask for, ms.
+ */
 export function nextTick(
   rows: ReadonlyArray<Doc<"workers">>,
-  demand: Demand,
+  demand: Demand | null,
   view: RolloutView,
   active: ActiveConfig,
   times: ReadonlyArray<number | null>,
@@ -28,7 +33,8 @@ export function nextTick(
       row.state === "stopping" ||
       row.op !== undefined,
   );
-  const busy = demand.due + demand.running > 0 || rows.some((row) => row.load > 0);
+  const wanted = demand !== null && demand.due + demand.running > 0;
+  const busy = wanted || rows.some((row) => row.load > 0);
   if (moving || busy || view.mode !== "steady") next = earlier(next, now + scaling.reconcileIntervalMs);
   return next;
 }

@@ -5,6 +5,7 @@ import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfig } from "../config/read.ts";
 import { liveWorkers } from "../machines/rows.ts";
 import { vWorkerState } from "../machines/tables.ts";
+import { forgetBootFailures } from "./bootHealth.ts";
 import { readSpend } from "./spend.ts";
 import { ensureScalerState } from "./state.ts";
 import { ensureTickBy } from "./timer.ts";
@@ -26,6 +27,7 @@ export const startWorkers = internalMutation({
       // Also the listing is due at once: whoever calls this wants the truth, not what was listed before.
       lastListAt: undefined,
     });
+    await forgetBootFailures(ctx);
     await ensureTickBy(ctx, Date.now(), "an operator asked");
     await recordAudit(ctx, {
       actor: actor ?? "operator",

@@ -9,6 +9,7 @@ import { nextWorkerStep } from "../policy/lifecycle.ts";
 import { readMachineState } from "../policy/machineStates.ts";
 import { backoffMs } from "../policy/providerBackoff.ts";
 import { applyStep } from "./apply.ts";
+import { noteBootFailure } from "./bootHealth.ts";
 import { blockRegions, noteProviderHealth } from "./providerHealth.ts";
 import { type Failure, type OpKind, vOpKind, vOutcome } from "./shapes.ts";
 import { holdsPass, readScalerState } from "./state.ts";
@@ -25,6 +26,7 @@ async function noteGone(ctx: MutationCtx, worker: Worker): Promise<void> {
   }
   const bootFailed = worker.state === "creating" && worker.readyAt === undefined;
   await closeWorker(ctx, worker, "its machine is gone", bootFailed);
+  if (bootFailed) await noteBootFailure(ctx, worker, "its machine is gone");
 }
 
 async function noteSuccess(

@@ -1,8 +1,10 @@
 /** The deciding half of a pass: one transaction that looks at everything and records what it wants. */
 import { v } from "convex/values";
+import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
 import { liveWorkers } from "../machines/rows.ts";
+import { bootHold } from "../policy/bootHealth.ts";
 import { decisionText } from "../policy/decisionText.ts";
 import { planFleet } from "../policy/fleet.ts";
 import { wantedWorkers } from "../policy/scaling.ts";
@@ -69,12 +71,14 @@ export const plan = internalMutation({
 
     const rows = await liveWorkers(ctx);
     const spend = await readSpend(ctx, rows, active.config);
-    const backedOff =
-      state.backoffUntil !== undefined && state.backoffUntil > now
-        ? (state.blockedBy ?? "backing off")
-        : null;
+    // Read again: what became of the workers may have added a boot that failed.
+    const hold = holdOf((await readScalerState(ctx)) ?? state, now);
     const retired = active.retired === true;
-    const blockedBy = retired ? "the stack is being destroyed" : spend.reached ? spend.text : backedOff;
+    const blockedBy = retired
+      ? "the stack is being destroyed"
+      : spend.reached
+        ? spend.text
+        : (hold?.why ?? null);
     const view = await advanceRollout(ctx, active, rows, blockedBy);
     const { needed, desired } = wantedWorkers(demand, scaling);
     const fleet = planFleet(
@@ -102,12 +106,11 @@ export const plan = internalMutation({
       active,
     );
     const after = await liveWorkers(ctx);
-    await noteWaiting(ctx, { spend, demand });
-
     const events = [...settled.events, ...(view.event === null ? [] : [view.event])];
     const beyond = Math.max(0, needed - scaling.maxWorkers);
     const short = fleet.short + beyond;
     const shortBecause = fleet.shortBecause ?? (beyond > 0 ? `ceiling ${scaling.maxWorkers} reached` : null);
+    const tellAt = await noteWaiting(ctx, { spend, due: demand.due, short: short > 0 && !retired });
     if (fleet.steps.length + events.length + short > 0) {
       const serving = after.filter((row) => row.state === "active");
       const numbers = { due: demand.due, running: demand.running };
@@ -128,8 +131,11 @@ export const plan = internalMutation({
 
     const destroys: PlannedOp[] = orphans.destroy.map((machineId) => ({ target: "orphan", machineId }));
     const wanted = [...settled.ops.filter((op) => !superseded(op, moves)), ...moves, ...destroys];
-    const blockedUntil = backedOff !== null && fleet.short > 0 ? (state.backoffUntil ?? null) : null;
-    const nextTickAt = nextTick(after, demand, view, active, [
+    const blockedUntil = hold !== null && fleet.short > 0 ? hold.until : null;
+    // With no worker at work and none to be had, what is due changes nothing until one of these times.
+    const helpless = blockedBy !== null && after.every((row) => row.state === "warm");
+    const nextTickAt = nextTick(after, helpless ? null : demand, view, active, [
+      tellAt,
       settled.checkAt,
       orphans.checkAt,
       fleet.checkAt,
@@ -140,6 +146,14 @@ export const plan = internalMutation({
     return { ops: wanted.slice(0, OPS_PER_PASS_MAX), nextTickAt };
   },
 });
+
+/** Why nothing may be made or started for a while: the provider's failures, or workers that do not come up. */
+function holdOf(state: Doc<"scalerState">, now: number): { until: number; why: string } | null {
+  if (state.backoffUntil !== undefined && state.backoffUntil > now) {
+    return { until: state.backoffUntil, why: state.blockedBy ?? "backing off" };
+  }
+  return bootHold(state.bootHealth ?? null, now);
+}
 
 /** A row that the fleet's plan has moved on needs no second call in the same pass. */
 function superseded(op: PlannedOp, moves: readonly PlannedOp[]): boolean {

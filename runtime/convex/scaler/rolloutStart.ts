@@ -60,9 +60,10 @@ export async function onConfigApplied(
     blockedBy: undefined,
     failures: 0,
     regionBlocks: [],
+    bootHealth: undefined,
     ownerCheckedAt: undefined,
   });
-  await clearAlerts(ctx, ["auth", "quota", "rejected", "not_owned", "no_capacity", "config"]);
+  await clearAlerts(ctx, ["auth", "quota", "rejected", "not_owned", "no_capacity", "config", "boot"]);
   await applySlots(ctx, next.config);
   await kickScaler(ctx, `config revision ${next.revision}`);
 

@@ -47,6 +47,8 @@ export const scalerTables = {
     /** What stands behind that back-off, for people; failures in a row. */
     blockedBy: v.optional(v.string()),
     failures: v.number(),
+    /** Boots that failed since one last succeeded; absent when none has. */
+    bootHealth: v.optional(v.object({ failures: v.number(), lastFailureAt: v.number(), reason: v.string() })),
     /** Regions without capacity, until when. */
     regionBlocks: v.array(v.object({ region: v.string(), until: v.number(), reason: v.string() })),
     /** App whose owner was checked, and when. */

@@ -2,68 +2,101 @@
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
-import type { Demand } from "../policy/scaling.ts";
 import { storeNotice } from "../replies/outbox.ts";
 import { clearAlerts, raiseAlert } from "./alerts.ts";
 import type { SpendView } from "./spend.ts";
 
 /** Conversations told per transaction. */
 const PAGE = 50;
-const SPEND = "spend";
-/** What the person reads: no numbers of ours, only what it means for them. */
-const SPEND_TEXT =
-  "Your message has been received. Today's capacity is used up, so the answer will come later.";
+/** spend: the day's machine time is used up. capacity: workers are wanted that cannot be had. */
+const vCause = v.union(v.literal("spend"), v.literal("capacity"));
+type Cause = typeof vCause.type;
+/** How long a message is due before its sender hears of a want of capacity: longer than a cold start takes, ms. */
+export const CAPACITY_TOLD_AFTER_MS = 3 * 60_000;
 
-/** Call once per plan: starts or ends the telling. */
+/** What the person reads: no numbers of ours, only what it means for them. */
+const TEXTS: Record<Cause, string> = {
+  spend: "Your message has been received. Today's capacity is used up, so the answer will come later.",
+  capacity:
+    "Your message has been received. All capacity is in use at the moment; the answer will come as soon as possible.",
+};
+
+/**
+ * Call once per plan: starts or ends the telling.
+ *
+ * @param facts short: workers are wanted that cannot be had now.
+ * @returns when somebody's wait will have become long enough to be told of, ms; null: nobody's.
+ */
 export async function noteWaiting(
   ctx: MutationCtx,
-  facts: { spend: SpendView; demand: Demand },
-): Promise<void> {
-  if (!facts.spend.reached) {
-    await clearAlerts(ctx, [SPEND]);
-    const told = await ctx.db
-      .query("waitNotices")
-      .withIndex("by_cause_conversation", (q) => q.eq("cause", SPEND))
-      .first();
-    if (told !== null) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.forget, {});
-    return;
+  facts: { spend: SpendView; due: number; short: boolean },
+): Promise<number | null> {
+  const now = Date.now();
+  const { spend, due, short } = facts;
+  if (spend.reached) {
+    await raiseAlert(
+      ctx,
+      "spend",
+      `Spend ceiling: ${spend.text}. Raise spend.machineHoursPerDayMax and run \`pulumi up\` to go on at once.`,
+    );
+    if (due > 0) await startTelling(ctx, "spend", now);
+    return null;
   }
-  await raiseAlert(
-    ctx,
-    SPEND,
-    `Spend ceiling: ${facts.spend.text}. Raise spend.machineHoursPerDayMax and run \`pulumi up\` to go on at once.`,
-  );
-  if (facts.demand.due > 0) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, { after: 0 });
+  await clearAlerts(ctx, ["spend"]);
+  await startForgetting(ctx, "spend");
+  // Not as soon as one worker was had: who has been told would be told again at the next refusal.
+  if (due === 0) await startForgetting(ctx, "capacity");
+  if (due === 0 || !short) return null;
+  await startTelling(ctx, "capacity", now - CAPACITY_TOLD_AFTER_MS);
+  return now + CAPACITY_TOLD_AFTER_MS;
 }
 
-/** Tells those whose conversation is due and who have not been told; goes on page by page. */
+async function startTelling(ctx: MutationCtx, cause: Cause, dueBy: number): Promise<void> {
+  const oldest = await ctx.db
+    .query("conversationHeads")
+    .withIndex("by_due", (q) => q.eq("state", "ready").lte("dueAt", dueBy))
+    .first();
+  if (oldest === null) return;
+  await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, { cause, after: 0, dueBy });
+}
+
+async function startForgetting(ctx: MutationCtx, cause: Cause): Promise<void> {
+  const told = await ctx.db
+    .query("waitNotices")
+    .withIndex("by_cause_conversation", (q) => q.eq("cause", cause))
+    .first();
+  if (told !== null) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.forget, { cause });
+}
+
+/** Tells those whose message has been due since `dueBy` and who have not been told; goes on page by page. */
 export const tell = internalMutation({
-  args: { after: v.number() },
+  args: { cause: vCause, after: v.number(), dueBy: v.number() },
   returns: v.null(),
-  handler: async (ctx, { after }) => {
+  handler: async (ctx, { cause, after, dueBy }) => {
     const heads = await ctx.db
       .query("conversationHeads")
-      .withIndex("by_due", (q) => q.eq("state", "ready").gte("dueAt", after))
+      .withIndex("by_due", (q) => q.eq("state", "ready").gte("dueAt", after).lte("dueAt", dueBy))
       .take(PAGE);
     for (const head of heads) {
       const told = await ctx.db
         .query("waitNotices")
-        .withIndex("by_cause_conversation", (q) => q.eq("cause", SPEND).eq("conversation", head.conversation))
+        .withIndex("by_cause_conversation", (q) => q.eq("cause", cause).eq("conversation", head.conversation))
         .first();
       if (told !== null) continue;
-      await ctx.db.insert("waitNotices", { conversation: head.conversation, cause: SPEND, at: Date.now() });
+      await ctx.db.insert("waitNotices", { conversation: head.conversation, cause, at: Date.now() });
       const message = await ctx.db.get("messageQueue", head.message);
       if (message === null || message.destination === null) continue;
       await storeNotice(ctx, {
         conversation: { conversationId: message.conversationId },
         destination: message.destination,
-        text: SPEND_TEXT,
-        reason: SPEND,
+        text: TEXTS[cause],
+        reason: cause,
       });
     }
     const last = heads.at(-1);
     if (heads.length === PAGE && last !== undefined && last.dueAt > after) {
-      await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, { after: last.dueAt });
+      const next = { cause, after: last.dueAt, dueBy };
+      await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, next);
     }
     return null;
   },
@@ -71,15 +104,15 @@ export const tell = internalMutation({
 
 /** The cause is over: whoever waits at the next one is told again. */
 export const forget = internalMutation({
-  args: {},
+  args: { cause: vCause },
   returns: v.null(),
-  handler: async (ctx) => {
+  handler: async (ctx, { cause }) => {
     const rows = await ctx.db
       .query("waitNotices")
-      .withIndex("by_cause_conversation", (q) => q.eq("cause", SPEND))
+      .withIndex("by_cause_conversation", (q) => q.eq("cause", cause))
       .take(PAGE);
     for (const row of rows) await ctx.db.delete("waitNotices", row._id);
-    if (rows.length === PAGE) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.forget, {});
+    if (rows.length === PAGE) await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.forget, { cause });
     return null;
   },
 });

@@ -3,6 +3,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import { hasRoom } from "../policy/wake.ts";
+import { forgetBootFailures } from "./bootHealth.ts";
 import { kickScaler, noteWorkerIdle } from "./kick.ts";
 import type { ReadyReport } from "../validators.ts";
 import { signalServe } from "../machines/signals.ts";
@@ -38,6 +39,7 @@ export async function reportReady(
     removedSkills: report.removedSkills,
   });
   await signalServe(ctx, worker.workerId);
+  await forgetBootFailures(ctx);
   if (worker.load === 0) await noteWorkerIdle(ctx, { ...worker, state: "active", readyAt: now });
   await kickScaler(ctx, `${worker.workerId} is ready`);
   return true;
