@@ -115,9 +115,13 @@ export function addPush(program: Command, io: Io): void {
     .argument("<companyId>")
     .argument("<jobId>")
     .action(
-      action(io, async ({ backend, out, confirm }, companyId: string, jobId: string) => {
+      action(io, async ({ backend, out, actor, confirm }, companyId: string, jobId: string) => {
         await confirm(`Send push job ${jobId} now?`);
-        const sent = await backend.run("triggerPushJobNow", { companyId, jobId: jobId as Id<"pushJobs"> });
+        const sent = await backend.run("triggerPushJobNow", {
+          companyId,
+          jobId: jobId as Id<"pushJobs">,
+          actor,
+        });
         out.result(sent, () => [`${sent.outcome}${sent.reason === null ? "" : `: ${sent.reason}`}`]);
         if (sent.outcome !== "enqueued") {
           throw new CliError(

@@ -37,6 +37,7 @@ export function addServiceKeys(program: Command, io: Io): void {
                   { title: "PER MINUTE", cell: (row) => row.requestsPerMinute, align: "right" },
                   { title: "EXPIRES", cell: (row) => when(row.expiresAt) },
                   { title: "REVOKED", cell: (row) => when(row.revokedAt) },
+                  { title: "AGENTS", cell: (row) => row.agentKeys?.join(" ") ?? "any" },
                   { title: "SCOPES", cell: (row) => row.scopes.join(" ") },
                 ],
                 rows,
@@ -51,7 +52,12 @@ export function addServiceKeys(program: Command, io: Io): void {
     .argument("<companyId>", "whose conversations and people it may reach")
     .argument("<name>", "for people, for example the app's name")
     .option("--scope <scope>", `may be repeated (default: all): ${API_SCOPES.join(", ")}`, collect, [])
-    .option("--agent <agentKey>", "only this agent; may be repeated", collect, [])
+    .option(
+      "--agent <agentKey>",
+      "only this agent, without push, broadcasts and webhooks, which reach people of any; may be repeated",
+      collect,
+      [],
+    )
     .option("--per-minute <n>", "requests a minute")
     .option("--ttl <duration>", "ends after this time, for example 90d")
     .action(

@@ -165,6 +165,18 @@ export class Backend {
     return found;
   }
 
+  /** The same at a moment when the scaler has nothing left to write. */
+  async settledTables(): Promise<Record<string, string>> {
+    let last = await this.exportTables();
+    await until("the tables have come to rest", async () => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const before = last;
+      last = await this.exportTables();
+      return JSON.stringify(before) === JSON.stringify(last);
+    });
+    return last;
+  }
+
   /** What every function has done since the process began. */
   async metrics(): Promise<Record<string, FunctionTotals>> {
     const response = await fetch(`${this.url}/api/local/function_metrics`, {

@@ -27,6 +27,10 @@ export interface FactoryOptions {
 export const tokenOf = (workerId: string): string =>
   createHmac("sha256", WORKER_TOKEN_KEY).update(workerId).digest("base64url");
 
+/** The header with which Telegram calls a bot's webhook. */
+export const webhookHeader = (botSecretRef: string): string =>
+  createHmac("sha256", WEBHOOK_SECRET).update(botSecretRef).digest("base64url");
+
 export class Factory {
   readonly backend: Backend;
   readonly machines: MachinesApi;
@@ -116,7 +120,7 @@ export class Factory {
 
   /** Delivers one Telegram update to the webhook, as Telegram does. */
   async deliverUpdate(updateId: number, chatId: number, text: string): Promise<number> {
-    const header = createHmac("sha256", WEBHOOK_SECRET).update(BOT_SECRET_REF).digest("base64url");
+    const header = webhookHeader(BOT_SECRET_REF);
     const person = { id: chatId, is_bot: false, first_name: "Ada" };
     const response = await fetch(`${this.backend.siteUrl}/agent-factory/telegram/webhook`, {
       method: "POST",

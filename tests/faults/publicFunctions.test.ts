@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Claim, WorkerCredential } from "../../runtime/convex/validators.ts";
-import { until } from "../deployment/backend.ts";
 import { Factory, tokenOf } from "../deployment/factory.ts";
 import {
   acceptable,
@@ -33,17 +32,7 @@ async function uploadedFile(uploadUrl: string): Promise<string> {
   return ((await response.json()) as { storageId: string }).storageId;
 }
 
-/** The tables at a moment when the scaler has nothing left to write. */
-async function settledTables(): Promise<Record<string, string>> {
-  let last = await factory().backend.exportTables();
-  await until("the tables have come to rest", async () => {
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    const before = last;
-    last = await factory().backend.exportTables();
-    return JSON.stringify(before) === JSON.stringify(last);
-  });
-  return last;
-}
+const settledTables = (): Promise<Record<string, string>> => factory().backend.settledTables();
 
 beforeAll(async () => {
   // Every timer of the backend is far away: what a table shows afterwards was written by a call.

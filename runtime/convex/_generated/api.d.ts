@@ -31,6 +31,7 @@ import type * as api_router from "../api/router.js";
 import type * as api_shapes from "../api/shapes.js";
 import type * as api_tables from "../api/tables.js";
 import type * as api_tenancy from "../api/tenancy.js";
+import type * as api_uploads from "../api/uploads.js";
 import type * as api_waitFor from "../api/waitFor.js";
 import type * as audit_list from "../audit/list.js";
 import type * as audit_record from "../audit/record.js";
@@ -256,6 +257,7 @@ declare const fullApi: ApiFromModules<{
   "api/shapes": typeof api_shapes;
   "api/tables": typeof api_tables;
   "api/tenancy": typeof api_tenancy;
+  "api/uploads": typeof api_uploads;
   "api/waitFor": typeof api_waitFor;
   "audit/list": typeof audit_list;
   "audit/record": typeof audit_record;

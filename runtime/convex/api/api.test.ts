@@ -252,6 +252,39 @@ describe("between companies", () => {
       "api:evil:api:acme:c1",
     ]);
   });
+
+  test("no company's id and conversation together spell another's", async () => {
+    const t = await openWorld();
+    const plain = (await makeKey(t, "a")).serviceKey;
+    const longer = (await makeKey(t, "a:b")).serviceKey;
+    await post(t, plain, "/messages", { ...hello, conversationId: "b:c" });
+    const sent = await post(t, longer, "/messages", { ...hello, conversationId: "c" });
+    expect(sent.json.conversationId).toBe("api:a%3Ab:c");
+    expect((await get(t, longer, `/messages/${sent.json.messageId}`)).json).toMatchObject({
+      status: "queued",
+    });
+    const conversations = await t.run((ctx) => ctx.db.query("conversations").collect());
+    expect(conversations.map(({ companyId }) => companyId)).toEqual(["a", "a:b"]);
+  });
+
+  test("a binding that names a conversation of another company puts nothing into it", async () => {
+    const t = await openWorld();
+    const acme = (await makeKey(t, "acme")).serviceKey;
+    const evil = (await makeKey(t, "evil")).serviceKey;
+    const { json } = await post(t, acme, "/messages", hello);
+    const binding = { companyId: "evil", consumerUserId: "eve", agentKey: "default" };
+    await t.mutation(internal.identity.bindings.bindUserAgent, {
+      ...binding,
+      conversationId: json.conversationId,
+    });
+    const words = { title: "t", text: "x", timeZone: "UTC", schedule: { kind: "manual" } };
+    const job = await post(t, evil, "/push-jobs", { userId: "eve", ...words });
+    const refused = await post(t, evil, `/push-jobs/${job.json.jobId}/trigger`);
+    expect(refused.status).toBe(409);
+    expect(refused.json.error.message).toBe("Conversation 'api:acme:c1' belongs to another company");
+    expect(await t.run((ctx) => ctx.db.query("messageQueue").collect())).toHaveLength(1);
+    await elapse(t, 5_000);
+  });
 });
 
 describe("outgoing webhooks", () => {

@@ -111,11 +111,14 @@ async function answer(ctx: ActionCtx, request: Request, requestId: string): Prom
       return failure(429, "rate_limited", "Too many requests with this key", true, requestId, {
         "Retry-After": String(authorization.retryAfterS),
       });
-    case "allowed":
-      return json(
-        operation.status,
-        await run(ctx, request, operation, match.params, url, authorization.principal),
-      );
+    case "allowed": {
+      const { principal } = authorization;
+      if (operation.wholeCompany === true && principal.agentKeys !== null) {
+        const message = `This service key is limited to some agents, and ${operation.id} reaches people of any`;
+        return failure(403, "forbidden", message, false, requestId);
+      }
+      return json(operation.status, await run(ctx, request, operation, match.params, url, principal));
+    }
   }
 }
 

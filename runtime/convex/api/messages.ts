@@ -2,12 +2,12 @@
 import { type Infer, v } from "convex/values";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery, type QueryCtx } from "../_generated/server.js";
-import { FactoryError } from "../errors.ts";
 import { enqueueMessage } from "../queue/enqueue.ts";
 import { deliveryOf } from "../replies/deliveries.ts";
 import { vAttachment, vHistoryRole, vMessageStatus } from "../validators.ts";
 import { vPrincipal } from "./authorize.ts";
 import { requireAgent, requireConversation, requireMessage, resolveConversation } from "./tenancy.ts";
+import { claimUpload } from "./uploads.ts";
 
 const HISTORY_LIMIT_MAX = 200;
 
@@ -30,14 +30,11 @@ export const enqueueForConsumer = internalMutation({
   returns: v.object({ messageId: v.string(), conversationId: v.string(), duplicate: v.boolean() }),
   handler: async (ctx, { principal, conversationId, agentKey, userId, text, idempotencyKey, ...rest }) => {
     requireAgent(principal, agentKey);
-    const { name } = await resolveConversation(ctx, principal, conversationId);
+    const { name, conversation } = await resolveConversation(ctx, principal, conversationId);
+    // Its messages would be told apart by their ids alone.
+    if (conversation !== null) requireAgent(principal, conversation.agentKey);
     const attachments = rest.attachments ?? [];
-    for (const { storageId } of attachments) {
-      const id = ctx.db.system.normalizeId("_storage", storageId);
-      if (id === null || (await ctx.db.system.get("_storage", id)) === null) {
-        throw new FactoryError("not_found", `Attachment '${storageId}' is not stored here; upload it first`);
-      }
-    }
+    for (const { storageId } of attachments) await claimUpload(ctx, principal.companyId, storageId);
     const { messageId, duplicate } = await enqueueMessage(ctx, {
       conversationId: name,
       agentKey,

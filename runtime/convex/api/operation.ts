@@ -19,6 +19,8 @@ export type OperationSpec<P extends Shape, Q extends Shape, B extends z.ZodType,
   query: Q;
   /** z.undefined() when there is none. */
   body: B;
+  /** It reaches people and answers of any agent: refused to a key that is limited to some. */
+  wholeCompany?: true;
   /** Headers beside the body that the operation reads. */
   idempotent?: true;
   status: 200 | 201 | 202;

@@ -7,19 +7,24 @@ import { FactoryError } from "../errors.ts";
 import { findConversation } from "../queue/openConversation.ts";
 import type { Principal } from "./authorize.ts";
 
+/** Whether the key names the agent, or any. */
+export function mayReach(principal: Principal, agentKey: string): boolean {
+  return principal.agentKeys === null || principal.agentKeys.includes(agentKey);
+}
+
 /** @throws forbidden for an agent that the key does not name. */
 export function requireAgent(principal: Principal, agentKey: string): void {
-  if (principal.agentKeys !== null && !principal.agentKeys.includes(agentKey)) {
+  if (!mayReach(principal, agentKey)) {
     throw new FactoryError("forbidden", `This service key may not use agent '${agentKey}'`);
   }
 }
 
-const mayReach = (principal: Principal, agentKey: string): boolean =>
-  principal.agentKeys === null || principal.agentKeys.includes(agentKey);
-
-/** Conversation ids are the consumer's own choice; each company has its own name space for them. */
+/**
+ * Conversation ids are the consumer's own choice; each company has its own name space for them. Colons of the
+ * company's id are encoded, so that no company's name and id together read like another's: `a:b` with `c`, `a` with `b:c`.
+ */
 function namespaced(principal: Principal, conversationId: string): string {
-  return `api:${principal.companyId}:${conversationId}`;
+  return `api:${principal.companyId.replaceAll("%", "%25").replaceAll(":", "%3A")}:${conversationId}`;
 }
 
 /**

@@ -47,13 +47,14 @@ const SCHEDULE_AHEAD_MAX_MS = 366 * 24 * 60 * 60 * 1_000;
 /**
  * Accepts a message, or throws and leaves nothing behind.
  *
- * @throws invalid_argument, payload_too_large, not_found (agent), conflict (conversation of another agent),
- *   backlog_full, not_configured.
+ * @throws invalid_argument, payload_too_large, not_found (agent), conflict (conversation of another agent or
+ *   company), backlog_full, not_configured.
  */
 export async function enqueueMessage(ctx: MutationCtx, request: EnqueueRequest): Promise<EnqueueOutcome> {
   const { config } = await readRuntimeConfig(ctx);
   checkRequest(request, config);
   const existing = await findConversation(ctx, request.conversationId);
+  if (existing !== null) requireSameCompany(existing, request);
   // Before every other check: a repeated delivery of what was accepted is not an error, whatever changed since.
   const earlier = existing && (await findDuplicate(ctx, existing, request.payload.externalMessageId));
   if (earlier) return { messageId: earlier._id, duplicate: true };
@@ -129,6 +130,13 @@ function checkRequest(request: EnqueueRequest, config: RuntimeConfig): void {
       "scheduledFor must be at most 366 days ahead (ms since the epoch)",
     );
   }
+}
+
+/** Names of conversations are chosen by their users: a clash must not put one company's words into another's hands. */
+function requireSameCompany(existing: Doc<"conversations">, request: EnqueueRequest): void {
+  const { companyId, conversationId } = request;
+  if (companyId === undefined || existing.companyId === undefined || existing.companyId === companyId) return;
+  throw new FactoryError("conflict", `Conversation '${conversationId}' belongs to another company`);
 }
 
 async function findDuplicate(

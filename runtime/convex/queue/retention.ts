@@ -21,7 +21,13 @@ const BATCH = 64;
 async function deleteMessage(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
   for (const { storageId } of message.payload.attachments ?? []) {
     const id = storageId === undefined ? null : ctx.db.system.normalizeId("_storage", storageId);
-    if (id !== null && (await ctx.db.system.get("_storage", id)) !== null) await ctx.storage.delete(id);
+    if (id === null) continue;
+    const upload = await ctx.db
+      .query("uploads")
+      .withIndex("by_storage", (q) => q.eq("storageId", id))
+      .unique();
+    if (upload !== null) await ctx.db.delete("uploads", upload._id);
+    if ((await ctx.db.system.get("_storage", id)) !== null) await ctx.storage.delete(id);
   }
   await ctx.db.delete("messageQueue", message._id);
   if (message.status === "dead_letter") {

@@ -7,6 +7,7 @@ import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalAction, internalMutation, internalQuery, type MutationCtx } from "../_generated/server.js";
+import { recordAudit } from "../audit/record.ts";
 import { factoryErrorOf } from "../errors.ts";
 import { activeBinding } from "../identity/bindings.ts";
 import { decideDue } from "../policy/schedule.ts";
@@ -188,18 +189,25 @@ export const recordFailedSlot = internalMutation({
 
 /** `factory:triggerPushJobNow`: sends a job's message by hand, enabled or not; its slots are untouched. */
 export const triggerPushJobNow = internalMutation({
-  args: { companyId: v.string(), jobId: v.id("pushJobs") },
+  args: { companyId: v.string(), jobId: v.id("pushJobs"), actor: v.optional(v.string()) },
   returns: v.object({
     outcome: vSettled,
     reason: v.union(v.string(), v.null()),
     messageId: v.union(v.id("messageQueue"), v.null()),
   }),
-  handler: async (ctx, { companyId, jobId }) => {
+  handler: async (ctx, { companyId, jobId, actor }) => {
     const job = await requireJob(ctx, companyId, jobId);
     const now = Date.now();
     const slot = { key: `manual:${now}`, at: now };
     const result = await sendJob(ctx, job, slot.key);
     const outcome = await recordDispatch(ctx, { job, slot }, result, now);
+    await recordAudit(ctx, {
+      actor: actor ?? "operator",
+      action: "push_job.trigger",
+      target: jobId,
+      outcome: "ok",
+      detail: outcome,
+    });
     return {
       outcome,
       reason: result.kind === "skipped" ? result.reason : null,

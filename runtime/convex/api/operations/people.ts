@@ -1,10 +1,12 @@
 /** Pairing codes and bindings of the company's people. */
 import * as z from "zod";
 import { internal } from "../../_generated/api.js";
+import type { ActionCtx } from "../../_generated/server.js";
 import { FactoryError } from "../../errors.ts";
 import type { Principal } from "../authorize.ts";
 import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
 import { agentKey, consumerId, time } from "../shapes.ts";
+import { mayReach, requireAgent } from "../tenancy.ts";
 
 const userParams = z.strictObject({ userId: consumerId });
 const binding = z.object({
@@ -25,11 +27,14 @@ const person = (principal: Principal, userId: string) => ({
 });
 const actorOf = (principal: Principal): string => `api:${principal.keyId}`;
 
-/** Checked here, since the rooms behind know nothing of keys. */
-function allow(principal: Principal, key: string): void {
-  if (principal.agentKeys !== null && !principal.agentKeys.includes(key)) {
-    throw new FactoryError("forbidden", `This service key may not use agent '${key}'`);
-  }
+/** A key that is limited to some agents ends no binding to another one. Checked here: the rooms behind know no keys. */
+async function requireReachable(ctx: ActionCtx, principal: Principal, userId: string): Promise<void> {
+  if (principal.agentKeys === null) return;
+  const { active } = await ctx.runQuery(
+    internal.identity.bindings.getUserAgentBinding,
+    person(principal, userId),
+  );
+  if (active !== null) requireAgent(principal, active.agentKey);
 }
 
 export const peopleOperations: readonly Operation[] = [
@@ -56,7 +61,7 @@ export const peopleOperations: readonly Operation[] = [
         .describe("Opens the bot with the code; null until a webhook is configured"),
     }),
     run: async (ctx, principal, { body: { userId, ...rest } }) => {
-      allow(principal, rest.agentKey);
+      requireAgent(principal, rest.agentKey);
       return await ctx.runAction(internal.identity.pairing.createPairingCode, {
         ...person(principal, userId),
         ...rest,
@@ -86,7 +91,9 @@ export const peopleOperations: readonly Operation[] = [
         ...body,
         companyId: principal.companyId,
       });
-      if (found === null) throw new FactoryError("not_found", "Pairing code not found");
+      if (found === null || !mayReach(principal, found.agentKey)) {
+        throw new FactoryError("not_found", "Pairing code not found");
+      }
       const { consumerUserId: userId, ...rest } = found;
       return { userId, ...rest };
     },
@@ -102,8 +109,16 @@ export const peopleOperations: readonly Operation[] = [
     body: noBody,
     status: 200,
     response: z.object({ active: binding.nullable(), history: z.array(binding) }),
-    run: async (ctx, principal, { params }) =>
-      await ctx.runQuery(internal.identity.bindings.getUserAgentBinding, person(principal, params.userId)),
+    run: async (ctx, principal, { params }) => {
+      const { active, history } = await ctx.runQuery(
+        internal.identity.bindings.getUserAgentBinding,
+        person(principal, params.userId),
+      );
+      return {
+        active: active !== null && mayReach(principal, active.agentKey) ? active : null,
+        history: history.filter(({ agentKey: key }) => mayReach(principal, key)),
+      };
+    },
   }),
   operation({
     id: "bindUser",
@@ -118,7 +133,8 @@ export const peopleOperations: readonly Operation[] = [
     status: 200,
     response: z.object({ bindingId: z.string() }),
     run: async (ctx, principal, { params, body }) => {
-      allow(principal, body.agentKey);
+      requireAgent(principal, body.agentKey);
+      await requireReachable(ctx, principal, params.userId);
       return await ctx.runMutation(internal.identity.bindings.bindUserAgent, {
         ...person(principal, params.userId),
         agentKey: body.agentKey,
@@ -138,10 +154,12 @@ export const peopleOperations: readonly Operation[] = [
     body: noBody,
     status: 200,
     response: z.object({ revoked: z.number() }),
-    run: async (ctx, principal, { params }) =>
-      await ctx.runMutation(internal.identity.bindings.revokeUserAgentBinding, {
+    run: async (ctx, principal, { params }) => {
+      await requireReachable(ctx, principal, params.userId);
+      return await ctx.runMutation(internal.identity.bindings.revokeUserAgentBinding, {
         ...person(principal, params.userId),
         actor: actorOf(principal),
-      }),
+      });
+    },
   }),
 ];

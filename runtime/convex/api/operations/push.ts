@@ -32,6 +32,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-templates",
     summary: "The company's templates.",
     scope: "push",
+    wholeCompany: true,
     params: noParams,
     query: noQuery,
     body: noBody,
@@ -50,6 +51,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-templates",
     summary: "A text and its slots, to make jobs from.",
     scope: "push",
+    wholeCompany: true,
     params: noParams,
     query: noQuery,
     body: z.strictObject({
@@ -73,6 +75,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-templates/{templateKey}",
     summary: "Change a template; jobs made from it stay as they are.",
     scope: "push",
+    wholeCompany: true,
     params: templateParams,
     query: noQuery,
     body: z.strictObject({
@@ -98,6 +101,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-templates/{templateKey}",
     summary: "Delete a template; jobs made from it go on.",
     scope: "push",
+    wholeCompany: true,
     params: templateParams,
     query: noQuery,
     body: noBody,
@@ -117,6 +121,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-jobs",
     summary: "A scheduled message for one person: from a template, or with its own text and slots.",
     scope: "push",
+    wholeCompany: true,
     params: noParams,
     query: noQuery,
     body: z.union([
@@ -151,6 +156,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/users/{userId}/push-jobs",
     summary: "A person's jobs.",
     scope: "push",
+    wholeCompany: true,
     params: z.strictObject({ userId: consumerId }),
     query: noQuery,
     body: noBody,
@@ -182,6 +188,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-jobs/{jobId}",
     summary: "Change a job or switch it on or off.",
     scope: "push",
+    wholeCompany: true,
     params: jobParams,
     query: noQuery,
     body: z.strictObject({
@@ -213,6 +220,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-jobs/{jobId}",
     summary: "Delete a job.",
     scope: "push",
+    wholeCompany: true,
     params: jobParams,
     query: noQuery,
     body: noBody,
@@ -230,6 +238,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-jobs/{jobId}/trigger",
     summary: "Send a job's message now; its slots are untouched.",
     scope: "push",
+    wholeCompany: true,
     params: jobParams,
     query: noQuery,
     body: noBody,
@@ -242,7 +251,7 @@ export const pushOperations: readonly Operation[] = [
     run: async (ctx, principal, { params }) => {
       const jobId = await ownJob(ctx, principal, params.jobId);
       return await ctx.runMutation(internal.schedules.dispatch.triggerPushJobNow, {
-        ...scope(principal),
+        ...acting(principal),
         jobId,
       });
     },
@@ -253,6 +262,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/push-jobs/{jobId}/dispatches",
     summary: "What became of a job's slots, latest first.",
     scope: "push",
+    wholeCompany: true,
     params: jobParams,
     query: z.object({ limit: z.coerce.number().int().min(1).max(200).default(50) }),
     body: noBody,
@@ -281,6 +291,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/broadcasts",
     summary: "One message to each of the company's people with an active binding.",
     scope: "broadcast",
+    wholeCompany: true,
     params: noParams,
     query: noQuery,
     body: z.strictObject({ title, text }),
@@ -304,6 +315,7 @@ export const pushOperations: readonly Operation[] = [
     path: "/broadcasts/{broadcastId}",
     summary: "Who got it and who did not, page by page.",
     scope: "broadcast",
+    wholeCompany: true,
     params: z.strictObject({ broadcastId: factoryId }),
     query: z.object({ cursor: z.string().max(2_048).optional() }),
     body: noBody,
