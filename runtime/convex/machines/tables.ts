@@ -100,6 +100,8 @@ export const machineTables = {
     /** Turns finished and failed: the rollout's health gate reads them. */
     turnsDone: v.number(),
     turnsFailed: v.number(),
+    /** Wake-ups that its claims have answered (policy/wake.ts, `wokenEnough`). */
+    wakesAnswered: v.optional(v.number()),
   })
     .index("by_worker_id", ["workerId"])
     .index("by_free_slot", ["hasFreeSlot", "lastHeartbeatAt"])
@@ -111,6 +113,7 @@ export const machineTables = {
    */
   workerSignals: defineTable({
     workerId: v.string(),
+    /** Counts wake-ups; the worker claims once for each. */
     wake: v.number(),
     draining: v.boolean(),
     drainDeadlineAt: v.optional(v.number()),

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseRuntimeConfig, type RuntimeConfig } from "./runtimeConfig.ts";
-import { chooseWorker, hasRoom, isSilent, mayServe, type WakeCandidate } from "./wake.ts";
+import { chooseWorker, hasRoom, isSilent, mayServe, type WakeCandidate, wokenEnough } from "./wake.ts";
 
 const NOW = 1_000_000;
 const conversation = { agentKey: "support", conversationId: "c1" };
@@ -40,12 +40,14 @@ function worker(workerId: string, changes: Partial<WakeCandidate> = {}): WakeCan
 
 describe("who is woken", () => {
   test("the holder when it can, though another is less loaded", () => {
-    expect(chooseWorker(worker("w1", { load: 3 }), [worker("w2")], conversation, [], config, NOW)).toBe("w1");
+    expect(
+      chooseWorker(worker("w1", { load: 3 }), [worker("w2")], conversation, [], config, NOW)?.workerId,
+    ).toBe("w1");
   });
 
   test("else the least loaded, the first of equals", () => {
     const others = [worker("w2", { load: 2 }), worker("w3", { load: 1 }), worker("w4", { load: 1 })];
-    expect(chooseWorker(null, others, conversation, [], config, NOW)).toBe("w3");
+    expect(chooseWorker(null, others, conversation, [], config, NOW)?.workerId).toBe("w3");
   });
 
   test.each<[string, Partial<WakeCandidate>]>([
@@ -60,7 +62,9 @@ describe("who is woken", () => {
   });
 
   test("nobody twice for the same message", () => {
-    expect(chooseWorker(worker("w1"), [worker("w2")], conversation, ["w1"], config, NOW)).toBe("w2");
+    expect(chooseWorker(worker("w1"), [worker("w2")], conversation, ["w1"], config, NOW)?.workerId).toBe(
+      "w2",
+    );
     expect(chooseWorker(worker("w1"), [worker("w2")], conversation, ["w1", "w2"], config, NOW)).toBeNull();
   });
 
@@ -92,7 +96,7 @@ describe("who is woken", () => {
           const [holder, ...others] = firstHolds
             ? [workers[0] ?? null, ...workers.slice(1)]
             : [null, ...workers];
-          const chosen = chooseWorker(holder ?? null, others, conversation, [], any, NOW);
+          const chosen = chooseWorker(holder ?? null, others, conversation, [], any, NOW)?.workerId ?? null;
           expect(able.map(({ workerId }) => workerId)).toEqual(
             able.length === 0 ? [] : expect.arrayContaining([chosen]),
           );
@@ -133,4 +137,12 @@ test("there is room below the slots for an active worker that has said it is rea
   expect([0, 1].map((load) => hasRoom(ready, load, "conversation"))).toEqual([true, false]);
   expect(hasRoom({ ...ready, state: "draining" }, 0, "none")).toBe(false);
   expect(hasRoom({ state: "active", slots: 2 }, 0, "none")).toBe(false);
+});
+
+test("a worker is woken enough when as many wake-ups are under way as it has free slots", () => {
+  const half = { slots: 4, load: 1 };
+  expect(wokenEnough(2, { ...half, wakesAnswered: 0 })).toBe(false);
+  expect(wokenEnough(3, half)).toBe(true);
+  expect(wokenEnough(9, { ...half, wakesAnswered: 7 })).toBe(false);
+  expect(wokenEnough(9, { ...half, wakesAnswered: 40 })).toBe(false);
 });

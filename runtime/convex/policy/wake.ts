@@ -43,26 +43,40 @@ export function mayServe(
  * The holder of the conversation's files when it can take it, else the least loaded of the others.
  * Workers already tried for this message are left out.
  */
-export function chooseWorker(
-  holder: WakeCandidate | null,
-  others: readonly WakeCandidate[],
+export function chooseWorker<Worker extends WakeCandidate>(
+  holder: Worker | null,
+  others: readonly Worker[],
   conversation: { agentKey: string; conversationId: string },
   tried: readonly string[],
   config: RuntimeConfig,
   now: number,
-): string | null {
-  const able = (worker: WakeCandidate) =>
+): Worker | null {
+  const able = (worker: Worker) =>
     worker.state === "active" &&
     worker.hasFreeSlot &&
     !isSilent(worker, config, now) &&
     !tried.includes(worker.workerId) &&
     mayServe(worker, conversation, config);
-  if (holder !== null && able(holder)) return holder.workerId;
-  let best: WakeCandidate | null = null;
+  if (holder !== null && able(holder)) return holder;
+  let best: Worker | null = null;
   for (const worker of others) {
     if (able(worker) && (best === null || worker.load < best.load)) best = worker;
   }
-  return best?.workerId ?? null;
+  return best;
+}
+
+/**
+ * Whether the worker will claim for every free slot anyway: each wake-up makes it claim once. A burst then writes its
+ * one row a few times instead of once per message, and concurrent enqueues do not conflict on it.
+ *
+ * @param wake how often it was woken.
+ * @param worker `wakesAnswered` counts its claims since; one that found nothing has answered them all.
+ */
+export function wokenEnough(
+  wake: number,
+  worker: { slots: number; load: number; wakesAnswered?: number | undefined },
+): boolean {
+  return wake - (worker.wakesAnswered ?? 0) >= worker.slots - worker.load;
 }
 
 /** state active, ready and with room: what `workers.hasFreeSlot` says. */

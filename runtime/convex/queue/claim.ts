@@ -13,6 +13,7 @@ import { openConversation, saveConversation } from "./openConversation.ts";
 import { claimScope, pickHead } from "./pickHead.ts";
 import { recoverOneExpired } from "./recovery.ts";
 import { promoteDue } from "./promote.ts";
+import { noteEmptyClaim } from "./wake.ts";
 
 const CLAIM_KEY_MAX_CHARS = 128;
 
@@ -58,7 +59,10 @@ export async function claimMessage(
     const check = { conversation, message: change.message, tried: [] };
     await ctx.scheduler.runAfter(0, internal.queue.wake.checkWake, check);
   }
-  if (head === null) return null;
+  if (head === null) {
+    await noteEmptyClaim(ctx, caller);
+    return null;
+  }
   // Read again: the recovered lease may have been this worker's own, and its load has changed then.
   const worker = repair === null ? caller : await ctx.db.get("workers", caller._id);
   return await lease(ctx, worker ?? caller, head, claimKey, config, now);
@@ -106,6 +110,7 @@ async function lease(
     load,
     hasFreeSlot: hasRoom(worker, load, dedication),
     lastClaimAt: now,
+    wakesAnswered: (worker.wakesAnswered ?? 0) + 1,
     lastHeartbeatAt: now,
     scheduledShutdownAt: undefined,
     ...(dedication === "none"

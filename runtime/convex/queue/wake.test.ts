@@ -28,6 +28,45 @@ async function checkWake(t: World, messageId: Id<"messageQueue">, tried: string[
   await t.mutation(internal.queue.wake.checkWake, { conversation, message: messageId, tried });
 }
 
+describe("a burst for one worker", () => {
+  async function burst(t: World, from: number, count: number): Promise<void> {
+    for (let i = from; i < from + count; i += 1) await enqueue(t, `burst${i}`);
+  }
+
+  test("writes its row once per free slot, not once per message", async () => {
+    const t = await createWorld();
+    await addWorker(t, "w1", { load: 1 });
+    await burst(t, 0, 20);
+    expect(await wakesOf(t, "w1")).toBe(3);
+  });
+
+  test("leaves nothing to the timers: what comes after a claim that found nothing wakes again", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1");
+    await burst(t, 0, 2);
+    const [first, second] = [await mustClaim(t, worker), await mustClaim(t, worker)];
+    await complete(t, worker, first);
+    await complete(t, worker, second);
+    expect(await claim(t, worker)).toBeNull();
+    for (let round = 1; round <= 5; round += 1) {
+      await burst(t, round * 10, 1);
+      expect(await wakesOf(t, "w1")).toBe(2 + round);
+      await complete(t, worker, await mustClaim(t, worker));
+    }
+  });
+
+  test("counts a wake-up that came while another worker took the message", async () => {
+    const t = await createWorld();
+    const w1 = await addWorker(t, "w1");
+    await burst(t, 0, 4);
+    const w2 = await addWorker(t, "w2");
+    for (let i = 0; i < 4; i += 1) await mustClaim(t, w2);
+    expect(await claim(t, w1)).toBeNull();
+    await burst(t, 10, 1);
+    expect(await wakesOf(t, "w1")).toBe(5);
+  });
+});
+
 describe("enqueue wakes at most one worker", () => {
   test("the holder of the conversation, though others are free", async () => {
     const t = await createWorld();

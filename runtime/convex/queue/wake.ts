@@ -10,7 +10,7 @@ import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
-import { chooseWorker, anyWorkerServes } from "../policy/wake.ts";
+import { anyWorkerServes, chooseWorker, wokenEnough } from "../policy/wake.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { findHead } from "./heads.ts";
 import type { OpenConversation } from "./openConversation.ts";
@@ -70,17 +70,29 @@ async function wakeOne(
   await ctx.scheduler.runAfter(config.queue.wakeGraceMs, internal.queue.wake.checkWake, {
     conversation: target.id,
     message,
-    tried: [...tried, chosen],
+    tried: [...tried, chosen.workerId],
   });
 }
 
-/** Raises the counter that the worker's subscription shows. Nothing happens for an unknown worker. */
-export async function wakeWorker(ctx: MutationCtx, workerId: string): Promise<void> {
-  const signals = await ctx.db
+async function findSignals(ctx: MutationCtx, workerId: string): Promise<Doc<"workerSignals"> | null> {
+  return await ctx.db
     .query("workerSignals")
     .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
     .first();
-  if (signals !== null) await ctx.db.patch("workerSignals", signals._id, { wake: signals.wake + 1 });
+}
+
+/** Raises the counter that the worker's subscription shows, unless it is about to claim for every free slot. */
+async function wakeWorker(ctx: MutationCtx, worker: Doc<"workers">): Promise<void> {
+  const signals = await findSignals(ctx, worker.workerId);
+  if (signals === null || wokenEnough(signals.wake, worker)) return;
+  await ctx.db.patch("workerSignals", signals._id, { wake: signals.wake + 1 });
+}
+
+/** A claim that finds nothing answers every wake-up before it: what they were for was there to be found. */
+export async function noteEmptyClaim(ctx: MutationCtx, worker: Doc<"workers">): Promise<void> {
+  const signals = await findSignals(ctx, worker.workerId);
+  if (signals === null || signals.wake === (worker.wakesAnswered ?? 0)) return;
+  await ctx.db.patch("workers", worker._id, { wakesAnswered: signals.wake });
 }
 
 /**

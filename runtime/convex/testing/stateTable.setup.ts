@@ -201,6 +201,9 @@ export async function dump({ t }: Scene): Promise<Record<string, unknown[]>> {
   return await t.run(async (ctx) => {
     const tables: Record<string, unknown[]> = {};
     for (const table of TABLES) tables[table] = await ctx.db.query(table).collect();
+    // A claim that finds nothing has answered its wake-up: that is no change of the queue.
+    const workers = await ctx.db.query("workers").collect();
+    tables["workers"] = workers.map(({ wakesAnswered: _claims, ...row }) => row);
     tables["scheduled"] = await ctx.db.system.query("_scheduled_functions").collect();
     return tables;
   });
