@@ -13,6 +13,14 @@ crons.daily(
   {},
 );
 
+// ---- secrets
+crons.daily(
+  "bring secrets to the active key",
+  { hourUTC: 4, minuteUTC: 27 },
+  internal.secrets.rewrap.rewrapSecrets,
+  { actor: "nightly" },
+);
+
 // ---- scaler, machines
 crons.interval("reconcile fallback", { minutes: 5 }, internal.scaler.loop.fallback, {});
 crons.daily("destroy orphan machines", { hourUTC: 4, minuteUTC: 7 }, internal.scaler.cleanup.runFlyCleanup, {
