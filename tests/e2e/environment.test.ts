@@ -180,18 +180,30 @@ describe("an environment", () => {
     expect(await world.answers(gina)).toHaveLength(1);
   });
 
-  it("keeps its secrets out of the exported state, the services' and the machines' logs", async () => {
+  it("keeps its secrets out of exported state, documents, logs and the machines' disks", async () => {
     const exported = await world.environment.stack.run(["stack", "export", "--stack", "local"]);
     expect(exported.code).toBe(0);
     expect(exported.output).toContain(world.app);
     const machines = await world.machines();
     const logs = await Promise.all(machines.map(async ({ id }) => world.logs(id, 10_000)));
-    const places = { state: exported.output, machines: logs.join("\n"), ...world.serviceLogs() };
+    const places = {
+      state: exported.output,
+      documents: world.documents(),
+      "machines' logs": logs.join("\n"),
+      ...world.serviceLogs(),
+    };
+    // What was searched is what is there: these words were written by the tests above.
+    expect(places.documents).toContain("vermilion");
+    expect(world.onMachineDisks("planned stop")).not.toEqual([]);
+    expect(Object.keys(world.secrets())).toContain("generated secret 3");
     for (const [place, text] of Object.entries(places)) {
       for (const [name, secret] of Object.entries(world.secrets())) {
         expect(text.includes(secret), `${name} in ${place}`).toBe(false);
       }
       expect(text, place).not.toMatch(/FlyV1 fm|fm[12]_[A-Za-z0-9]{8}/);
+    }
+    for (const [name, secret] of Object.entries(world.secrets())) {
+      expect(world.onMachineDisks(secret), `${name} on a machine's disk`).toEqual([]);
     }
   });
 

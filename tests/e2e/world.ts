@@ -1,8 +1,9 @@
 /** One whole environment in a temporary folder, and what its tests ask of it: people, machines, the model's journal. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import * as z from "zod";
 import { type Backend, backendAt } from "../../local/environment/backend.ts";
 import {
@@ -209,15 +210,46 @@ export class World {
     );
   }
 
-  /** The secrets that were given to this environment, by name. */
+  /** Every document of the deployment, and its scheduled calls with their arguments. */
+  documents(): string {
+    return this.#deploymentRows("SELECT json AS text FROM documents").join("\n");
+  }
+
+  /** Files on the machines' disks that contain `text`, by path. */
+  onMachineDisks(text: string): string[] {
+    const folder = join(this.environment.stateDir, "fly", "machines");
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((file) => readFileSync(file).includes(text));
+  }
+
+  /** The secrets of this environment by name: those given to it, and those that the stack made for the deployment. */
   secrets(): Record<string, string> {
     const { bot, cloud } = this.environment;
+    const made = this.#deploymentRows("SELECT value AS text FROM env").flatMap(
+      (value) => value.match(/[A-Za-z0-9+/_-]{40,}={0,2}/g) ?? [],
+    );
     return {
       "bot token": bot.token,
       "model key": MODEL_KEY,
       "Fly token": this.orgToken,
       "admin key": readFileSync(cloud.convex.adminKeyFile, "utf8").trim(),
+      ...Object.fromEntries(made.map((value, index) => [`generated secret ${index + 1}`, value])),
     };
+  }
+
+  #deploymentRows(sql: string): string[] {
+    const file = join(this.environment.stateDir, "convex", "convex.sqlite");
+    const db = new DatabaseSync(file, { readOnly: true });
+    try {
+      return db
+        .prepare(sql)
+        .all()
+        .map((row) => String(row["text"]));
+    } finally {
+      db.close();
+    }
   }
 
   /** Processes that run out of this environment's folder, besides the services. */

@@ -10,6 +10,7 @@ import {
   type World,
 } from "../testing/factory.setup.ts";
 import { api } from "../_generated/api.js";
+import schema from "../schema.ts";
 import { readSecret } from "./read.ts";
 
 fakeDeployment();
@@ -210,14 +211,7 @@ test("planted values show in no table, no list, no audit row and no error", asyn
     leaseId,
   });
   expect(bundle?.telegramBotToken).toBe(CANARY);
-  const tables = [
-    "secrets",
-    "auditLog",
-    "agentProfiles",
-    "messageQueue",
-    "workers",
-    "runtimeConfig",
-  ] as const;
+  const tables = Object.keys(schema.tables) as Array<keyof typeof schema.tables>;
   const everything = await t.run(async (ctx) => {
     const rows: unknown[] = [];
     for (const table of tables) rows.push(...(await ctx.db.query(table).collect()));
