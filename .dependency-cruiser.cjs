@@ -3,7 +3,7 @@
 /** The stages in the order in which a message passes them. */
 const stages = ["ingress", "queue", "scaler", "machines", "replies"];
 /** What every stage may use and what therefore knows no stage. */
-const foundations = ["audit", "config", "identity", "secrets"];
+const foundations = ["audit", "config", "files", "identity", "secrets"];
 /** Surfaces only mount and re-export; behaviour lives below them. */
 const surfaces = "^runtime/convex/(factory|worker|http|crons)\\.ts$";
 

@@ -5,6 +5,7 @@ import { defineSchema } from "convex/server";
 import { apiTables } from "./api/tables.ts";
 import { auditTables } from "./audit/tables.ts";
 import { configTables } from "./config/tables.ts";
+import { fileTables } from "./files/tables.ts";
 import { hydrationTables } from "./hydration/tables.ts";
 import { identityTables } from "./identity/tables.ts";
 import { ingressTables } from "./ingress/tables.ts";
@@ -22,6 +23,7 @@ export default defineSchema({
   ...identityTables,
   ...ingressTables,
   ...queueTables,
+  ...fileTables,
   ...scalerTables,
   ...machineTables,
   ...hydrationTables,

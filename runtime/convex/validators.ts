@@ -151,7 +151,7 @@ export const vSnapshotFile = v.object({
 });
 export type SnapshotFile = Infer<typeof vSnapshotFile>;
 
-/** Content type that a worker uploads snapshot blobs with; the collector touches no other stored file. */
+/** Content type that a worker uploads snapshot blobs with; so that people see what a stored file is. */
 export const SNAPSHOT_CONTENT_TYPE = "application/vnd.agent-factory.snapshot";
 
 export const vSnapshotForRestore = v.object({

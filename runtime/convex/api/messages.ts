@@ -7,7 +7,6 @@ import { deliveryOf } from "../replies/deliveries.ts";
 import { vAttachment, vHistoryRole, vMessageStatus } from "../validators.ts";
 import { vPrincipal } from "./authorize.ts";
 import { requireAgent, requireConversation, requireMessage, resolveConversation } from "./tenancy.ts";
-import { claimUpload } from "./uploads.ts";
 
 const HISTORY_LIMIT_MAX = 200;
 
@@ -34,7 +33,6 @@ export const enqueueForConsumer = internalMutation({
     // Its messages would be told apart by their ids alone.
     if (conversation !== null) requireAgent(principal, conversation.agentKey);
     const attachments = rest.attachments ?? [];
-    for (const { storageId } of attachments) await claimUpload(ctx, principal.companyId, storageId);
     const { messageId, duplicate } = await enqueueMessage(ctx, {
       conversationId: name,
       agentKey,

@@ -57,15 +57,6 @@ export const apiTables = {
     requests: v.number(),
   }).index("by_key_id", ["keyId"]),
 
-  /**
-   * Whose a stored file is: the company that first named it in a message. Written by api/uploads.ts; deleted with the
-   * file, by queue/retention.ts.
-   */
-  uploads: defineTable({
-    storageId: v.id("_storage"),
-    companyId: v.string(),
-  }).index("by_storage", ["storageId"]),
-
   /** Where a company wants its events. The signing secret is the secret `webhook.signing.<endpointId>`. */
   webhookEndpoints: defineTable({
     companyId: v.string(),

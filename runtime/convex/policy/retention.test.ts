@@ -21,6 +21,7 @@ test("every kind has a time of its own", () => {
     history: 3,
     audit: 4,
     workers: 5,
+    attachments: 8,
   });
 });
 

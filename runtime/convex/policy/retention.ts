@@ -1,7 +1,15 @@
 /** How long rows are kept. */
 import type { RuntimeConfig } from "./runtimeConfig.ts";
 
-export const RETENTION_KINDS = ["done", "cancelled", "dead_letter", "history", "audit", "workers"] as const;
+export const RETENTION_KINDS = [
+  "done",
+  "cancelled",
+  "dead_letter",
+  "history",
+  "audit",
+  "workers",
+  "attachments",
+] as const;
 export type RetentionKind = (typeof RETENTION_KINDS)[number];
 
 /** Rows that ended (or were written) at this time or before may go, ms. */
@@ -22,6 +30,8 @@ export function retentionCutoff(
       return now - policy.auditMs;
     case "workers":
       return now - policy.stoppedWorkerMs;
+    case "attachments":
+      return now - policy.attachmentMs;
   }
 }
 

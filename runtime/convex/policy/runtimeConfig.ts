@@ -223,7 +223,7 @@ const retentionSchema = z
     decisionMs: milliseconds(0, 3_650 * DAY).default(7 * DAY),
     /** Telegram update ids remembered for deduplication, ms; Telegram redelivers for 24 h. */
     updateIdMs: milliseconds(DAY, 3_650 * DAY).default(2 * DAY),
-    /** Attachments of finished messages, ms. */
+    /** Uploaded files of finished messages, ms; they go with their message if that goes earlier. */
     attachmentMs: milliseconds(0, 3_650 * DAY).default(7 * DAY),
   })
   .prefault({});

@@ -11,6 +11,7 @@ import { checkPayload } from "../policy/payload.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { type Destination, type Payload, vDestination, vPayload } from "../validators.ts";
+import { holdAttachments, storedFiles } from "../files/attachments.ts";
 import { refreshHead } from "./heads.ts";
 import { findConversation, openConversation, saveConversation } from "./openConversation.ts";
 import { wakeForHead } from "./wake.ts";
@@ -97,7 +98,14 @@ export async function enqueueMessage(ctx: MutationCtx, request: EnqueueRequest):
     attempts: 0,
     maxAttempts: request.maxAttempts ?? config.retry.maxAttempts,
     ...(request.source === undefined ? {} : { source: request.source }),
+    ...(storedFiles(request.payload).length === 0 ? {} : { holdsFiles: true }),
   });
+  await holdAttachments(
+    ctx,
+    { conversation: open.id, companyId: open.row.companyId },
+    messageId,
+    request.payload,
+  );
   open.row.queuedCount += 1;
   open.tally.queued += 1;
   if (delayed) {

@@ -13,22 +13,14 @@ import {
   type RetentionKind,
   retentionCutoff,
 } from "../policy/retention.ts";
+import { pruneAttachments, releaseAttachments } from "../files/attachments.ts";
 import { emptyTally, saveTally } from "./counters.ts";
 
 /** Documents per transaction: some carry 100 kB, and Convex limits what one transaction reads. */
 const BATCH = 64;
 
 async function deleteMessage(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
-  for (const { storageId } of message.payload.attachments ?? []) {
-    const id = storageId === undefined ? null : ctx.db.system.normalizeId("_storage", storageId);
-    if (id === null) continue;
-    const upload = await ctx.db
-      .query("uploads")
-      .withIndex("by_storage", (q) => q.eq("storageId", id))
-      .unique();
-    if (upload !== null) await ctx.db.delete("uploads", upload._id);
-    if ((await ctx.db.system.get("_storage", id)) !== null) await ctx.storage.delete(id);
-  }
+  if (message.holdsFiles === true) await releaseAttachments(ctx, message._id);
   await ctx.db.delete("messageQueue", message._id);
   if (message.status === "dead_letter") {
     await saveTally(ctx, message.conversationId, { ...emptyTally(), deadLetter: -1 });
@@ -96,6 +88,8 @@ async function pruneKind(ctx: MutationCtx, kind: RetentionKind, cutoff: number):
       return await pruneAudit(ctx, cutoff);
     case "workers":
       return await pruneWorkers(ctx, cutoff);
+    case "attachments":
+      return await pruneAttachments(ctx, cutoff, BATCH);
   }
 }
 
@@ -106,6 +100,7 @@ const vKind = v.union(
   v.literal("history"),
   v.literal("audit"),
   v.literal("workers"),
+  v.literal("attachments"),
 );
 
 /** One batch of one kind. */

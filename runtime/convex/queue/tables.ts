@@ -100,10 +100,13 @@ export const queueTables = {
     timings: v.optional(v.object({ hydrateMs: v.optional(v.number()), modelMs: v.optional(v.number()) })),
     /** Set when enqueue came from a consumer app or schedule: who asked. */
     source: v.optional(v.string()),
+    /** True while files of the deployment's storage belong to it (`attachmentFiles`). */
+    holdsFiles: v.optional(v.boolean()),
   })
     .index("by_conversation_status_seq", ["conversation", "status", "seq"])
     .index("by_conversation_external", ["conversation", "payload.externalMessageId"])
     .index("by_status_finished", ["status", "finishedAt"])
+    .index("by_files_finished", ["holdsFiles", "status", "finishedAt"])
     .index("by_worker_claim", ["workerId", "claimKey"]),
 
   /**

@@ -6,6 +6,7 @@ import { internalMutation, internalQuery, type QueryCtx } from "../_generated/se
 import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import { FactoryError } from "../errors.ts";
+import { deleteUnheld } from "../files/holders.ts";
 import { ensureLane, kickLane } from "./lanes.ts";
 import { vPartState } from "./tables.ts";
 
@@ -149,8 +150,9 @@ export const pruneOutbox = internalMutation({
         .withIndex("by_state_finished", (q) => q.eq("state", state).lt("finishedAt", now - keepMs))
         .take(PRUNE_BATCH);
       for (const part of old) {
-        if (part.content.kind === "file") await deleteFile(ctx, part.content.storageId);
         await ctx.db.delete("outbox", part._id);
+        // A part that was sent again shares its file with the first one: the file goes with the last.
+        if (part.content.kind === "file") await deleteUnheld(ctx, part.content.storageId);
       }
       deleted += old.length;
       if (old.length === PRUNE_BATCH)
@@ -159,10 +161,3 @@ export const pruneOutbox = internalMutation({
     return { deleted };
   },
 });
-
-async function deleteFile(
-  ctx: { storage: { delete(id: Id<"_storage">): Promise<void> }; db: QueryCtx["db"] },
-  storageId: Id<"_storage">,
-): Promise<void> {
-  if ((await ctx.db.system.get("_storage", storageId)) !== null) await ctx.storage.delete(storageId);
-}

@@ -77,6 +77,7 @@ export const replyTables = {
     .index("by_lane_state_seq", ["lane", "state", "seq"])
     .index("by_message_seq", ["messageId", "seq"])
     .index("by_state_finished", ["state", "finishedAt"])
+    .index("by_file", ["content.storageId"])
     .index("by_conversation", ["conversationId", "createdAt"]),
 
   /**

@@ -6,7 +6,7 @@ import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { MutationCtx } from "../_generated/server.js";
 import { internalMutation } from "../_generated/server.js";
-import { SNAPSHOT_CONTENT_TYPE } from "../validators.ts";
+import { holderOf } from "../files/holders.ts";
 import { currentSnapshot, retireSnapshot, storedFilesOf } from "./manifests.ts";
 
 const HOUR_MS = 3_600_000;
@@ -80,8 +80,8 @@ async function deleteFinishedRows(ctx: MutationCtx, before: number): Promise<num
 }
 
 /**
- * Blobs of uploads that died between storing and finalising: no manifest names them. Walks the stored files in
- * order of creation, a page per call.
+ * Files that nothing names: of snapshots that died between storing and finalising, of answers whose turn died, and
+ * uploads of consumer apps that no message carries. Walks the stored files in order of creation, a page per call.
  */
 export async function deleteOrphans(
   ctx: MutationCtx,
@@ -94,12 +94,7 @@ export async function deleteOrphans(
     .take(BATCH);
   let deleted = 0;
   for (const blob of page) {
-    if (blob.contentType !== SNAPSHOT_CONTENT_TYPE) continue;
-    const owner = await ctx.db
-      .query("snapshotBlobs")
-      .withIndex("by_storage", (q) => q.eq("storageId", blob._id))
-      .first();
-    if (owner !== null) continue;
+    if ((await holderOf(ctx, blob._id)) !== null) continue;
     await ctx.storage.delete(blob._id);
     deleted += 1;
   }

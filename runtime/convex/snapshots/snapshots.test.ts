@@ -357,22 +357,42 @@ describe("retention", () => {
     expect((await restorable(t, held))?.version).toBe(1);
   });
 
-  test("blobs whose upload was never finalised are deleted, and no other stored file", async () => {
+  test("files that nothing names are deleted: unfinished snapshots, uploads that no message carries", async () => {
     const t = newWorld();
     const held = await leased(t);
     const good = await upload(t, held, [file("SOUL.md", "a")]);
     await commit(t, held, good.snapshotId);
     const orphan = await storeBlob(t);
-    const picture = await storeBlob(t, "image/png");
+    const unused = await storeBlob(t, "image/png");
+    const attached = await storeBlob(t, "image/png");
+    const answered = await storeBlob(t, "application/pdf");
+    await t.run(async (ctx) => {
+      const { conversation, messageId: message } = held;
+      await ctx.db.insert("attachmentFiles", { storageId: attached, conversation, message });
+      await ctx.db.insert("outbox", {
+        lane: "c1",
+        seq: 1,
+        conversationId: "c1",
+        reason: "answer",
+        destination: { kind: "telegram", chatId: "1", botSecretRef: "telegram.botToken.default" },
+        content: { kind: "file", storageId: answered, fileName: "a.pdf" },
+        state: "sent",
+        fallbacks: { plainText: false, withoutThread: false, asDocument: false },
+        attempts: 1,
+        createdAt: 0,
+        nextAttemptAt: 0,
+      });
+    });
     vi.advanceTimersByTime(1 * HOUR_MS);
     const young = await storeBlob(t);
     const result = await t.run(async (ctx) => await deleteOrphans(deployed(ctx), 0, Date.now()));
-    expect(result.deleted).toBe(1);
+    expect(result.deleted).toBe(2);
     const left = await t.run(async (ctx) =>
       (await ctx.db.system.query("_storage").collect()).map((blob) => blob._id),
     );
-    expect(left).toEqual(expect.arrayContaining([picture, young]));
+    expect(left).toEqual(expect.arrayContaining([attached, answered, young]));
     expect(left).not.toContain(orphan);
+    expect(left).not.toContain(unused);
     expect((await restorable(t, held))?.files[0]?.url).not.toBe("about:blank");
   });
 });

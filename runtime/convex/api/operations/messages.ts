@@ -141,7 +141,8 @@ export const messageOperations: readonly Operation[] = [
     id: "createUpload",
     method: "POST",
     path: "/uploads",
-    summary: "A URL to POST one file to; its answer names the storageId for an attachment.",
+    summary:
+      "A URL to POST one file to; its answer names the storageId for an attachment. A file that no message carries within six hours is deleted.",
     scope: "messages:write",
     params: noParams,
     query: noQuery,
