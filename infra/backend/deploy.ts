@@ -1,15 +1,14 @@
 /**
  * Runs the unmodified `convex deploy` against the stack's deployment. Environment: CONVEX_ACCESS (JSON of
- * ConvexAccess) and the credential that its mode asks for. The key goes to the CLI by environment, never argv.
+ * ConvexAccess) and the credential that its mode asks for. The key goes to the CLI by environment, never argv. The
+ * working folder is the project whose convex.json names the functions.
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { runTool } from "../image/tool.ts";
-import { type ConvexAccess, convexAdminKey } from "../platform/convexApi.ts";
+import { type ConvexAccess, convexAdminKey } from "../platform/convexKey.ts";
 
 const require = createRequire(import.meta.url);
-const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
 /** Variables that would point the CLI somewhere else than the stack's deployment. */
 const STRAY = [
@@ -42,7 +41,8 @@ async function main(): Promise<void> {
       "--typecheck=disable",
       "--codegen=disable",
     ],
-    cwd: root,
+    // The project's root, as the stack starts this.
+    cwd: process.cwd(),
     env,
     progress: (line) => process.stderr.write(`convex: ${line}\n`),
     missing: "the convex package is not installed. Run `npm ci` in the project's root.",

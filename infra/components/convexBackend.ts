@@ -32,6 +32,8 @@ export class ConvexBackend extends pulumi.ComponentResource {
   readonly siteUrl: pulumi.Output<string>;
   /** Exists once the functions are deployed and the key ring is set: what secrets and config wait for. */
   readonly ready: pulumi.Resource[];
+  /** All of it, secrets and agent profiles included: what a message needs, so what webhooks and scaler wait for. */
+  readonly complete: pulumi.Resource[];
   /** Bot tokens by agent key, imported. */
   readonly botSecrets: Map<string, BackendSecret>;
   /** Changes with the webhook's master secret. */
@@ -113,13 +115,16 @@ export class ConvexBackend extends pulumi.ComponentResource {
         ),
       ]),
     );
-    for (const agent of config.agents) {
-      new AgentProfile(
-        `${name}-agent-${agent.agentKey}`,
-        { convex: this.access, profile: profileOf(args.root, agent, this.botSecrets.has(agent.agentKey)) },
-        { ...parent, dependsOn: [...this.ready, siteSecret, ...this.botSecrets.values()] },
-      );
-    }
+    const stored = [...this.ready, siteSecret, ...this.botSecrets.values()];
+    const agents = config.agents.map(
+      (agent) =>
+        new AgentProfile(
+          `${name}-agent-${agent.agentKey}`,
+          { convex: this.access, profile: profileOf(args.root, agent, this.botSecrets.has(agent.agentKey)) },
+          { ...parent, dependsOn: stored },
+        ),
+    );
+    this.complete = [...stored, ...agents];
     this.registerOutputs({ siteUrl: this.siteUrl });
   }
 
@@ -149,6 +154,7 @@ export class ConvexBackend extends pulumi.ComponentResource {
             reference: convex.reference ?? args.stack,
             type: convex.type,
             region: convex.region ?? null,
+            owner: args.owner,
           },
           { parent: this, protect: args.config.protect },
         );

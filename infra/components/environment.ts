@@ -90,7 +90,8 @@ export class Environment extends pulumi.ComponentResource {
         waitForRollout: config.rollout.wait,
         rolloutTimeoutSeconds: config.rollout.timeoutSeconds,
       },
-      { ...parent, dependsOn: [...backend.ready, ...backend.botSecrets.values(), token] },
+      // The scaler starts with the config: it needs the site's URL and the token, its workers the profiles.
+      { ...parent, dependsOn: [...backend.complete, token] },
     );
 
     // Last: people can write only once everything behind the webhook stands. On destroy it goes first.
@@ -105,7 +106,7 @@ export class Environment extends pulumi.ComponentResource {
           secretRef: botTokenRef(agentKey),
           trigger: pulumi.interpolate`${backend.webhookSecretId}/${botSecret?.version ?? 0}`,
         },
-        { ...parent, dependsOn: [runtimeConfig, ...backend.ready] },
+        { ...parent, dependsOn: [runtimeConfig, ...backend.complete] },
       );
     });
 

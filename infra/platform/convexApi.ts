@@ -1,83 +1,60 @@
-/**
- * The calls to a Convex deployment that the stack makes with an admin key: environment variables and internal
- * functions. Which key: existing → CONVEX_DEPLOY_KEY, selfHosted → CONVEX_SELF_HOSTED_ADMIN_KEY, provisioned →
- * a short-lived deploy key minted from CONVEX_TEAM_TOKEN when it is needed, so that none is ever kept.
- */
-import { call } from "./http.ts";
+/** The calls to a Convex deployment that the stack makes with an admin key: its variables and internal functions. */
+import { type ConvexAccess, convexAdminKey, forgetAdminKey } from "./convexKey.ts";
+import { callPatiently, type HttpAnswer, type HttpCall, outcomeUnknown, secretsOf } from "./http.ts";
+import { redact } from "./redact.ts";
 
-/** How to reach and administer a deployment. Holds no secret. */
-export interface ConvexAccess {
-  mode: "existing" | "provisioned" | "selfHosted";
-  url: string;
-  /** Provisioned only: where and for which deployment a key is minted. */
-  managementUrl?: string;
-  deploymentName?: string;
+export { type ConvexAccess } from "./convexKey.ts";
+
+type DeploymentCall = Pick<HttpCall, "method" | "json" | "secrets" | "timeoutMs"> & { path: string };
+
+/** What went out, for redacting what comes back. */
+interface Exchange {
+  answer: HttpAnswer;
+  secrets: string[];
 }
 
-/** Life of a minted deploy key, ms; the platform's floor is 30 minutes. */
-const MINTED_KEY_MS = 2 * 60 * 60 * 1_000;
-
-function fromEnvironment(name: string, hint: string): string {
-  const value = process.env[name]?.trim();
-  if (!value) throw new Error(`${name} is not set. ${hint}`);
-  return value;
-}
-
-/**
- * The key of a deployment. @throws Error that names the variable to set and where to get its value.
- */
-export async function convexAdminKey(access: ConvexAccess): Promise<string> {
-  switch (access.mode) {
-    case "existing":
-      return fromEnvironment(
-        "CONVEX_DEPLOY_KEY",
-        "Create one in the Convex dashboard (deployment settings, deploy keys) and export it.",
-      );
-    case "selfHosted":
-      return fromEnvironment(
-        "CONVEX_SELF_HOSTED_ADMIN_KEY",
-        "Generate one with your backend's generate_admin_key script and export it.",
-      );
-    case "provisioned": {
-      const token = fromEnvironment(
-        "CONVEX_TEAM_TOKEN",
-        "Create a team access token in the Convex dashboard (team settings) and export it.",
-      );
-      const path = `/deployments/${access.deploymentName}/create_deploy_key`;
-      const answer = await call({
-        method: "POST",
-        url: `${access.managementUrl}${path}`,
-        headers: { authorization: `Bearer ${token}` },
-        json: { name: `pulumi-${Date.now()}`, expiresAt: Date.now() + MINTED_KEY_MS },
-      });
-      const key = (answer.body as { deployKey?: string }).deployKey;
-      if (answer.status >= 300 || !key) {
-        throw new Error(`Convex API POST ${path} failed: ${answer.status} ${answer.text.slice(0, 300)}`);
-      }
-      return key;
-    }
+async function exchange(access: ConvexAccess, { path, ...rest }: DeploymentCall): Promise<Exchange> {
+  const options: HttpCall = {
+    ...rest,
+    url: `${access.url}${path}`,
+    headers: { authorization: `Convex ${await convexAdminKey(access)}` },
+  };
+  const answer = await callPatiently(options);
+  if (answer.status === 401 || answer.status === 403) {
+    // A key of ours may have been deleted in the dashboard: the next call mints another.
+    forgetAdminKey(access);
+    throw new Error(`Convex refused the key of ${access.url} (${answer.status}). ${KEY_HINTS[access.mode]}`);
   }
+  return { answer, secrets: secretsOf(options) };
 }
 
-async function authorized(access: ConvexAccess): Promise<Record<string, string>> {
-  return { authorization: `Convex ${await convexAdminKey(access)}` };
-}
+const KEY_HINTS: Record<ConvexAccess["mode"], string> = {
+  existing: "CONVEX_DEPLOY_KEY must be a deploy key of this very deployment; create a new one and export it.",
+  selfHosted: "Check CONVEX_SELF_HOSTED_ADMIN_KEY: it must be this backend's admin key.",
+  provisioned: "Run `pulumi up` again.",
+};
 
-/** Calls a function of any kind, internal ones included. @throws Error with the function's own message. */
+/**
+ * Calls a function of any kind, internal ones included.
+ * @param secrets values among the arguments that no error may show.
+ * @throws Error with the function's own message, or one whose outcome is unknown when it may have run.
+ */
 export async function runConvexFunction<T>(
   access: ConvexAccess,
   path: string,
   args: Record<string, unknown>,
-  timeoutMs = 60_000,
+  secrets: readonly string[] = [],
 ): Promise<T> {
-  const answer = await call({
+  const sent = await exchange(access, {
     method: "POST",
-    url: `${access.url}/api/function`,
-    headers: await authorized(access),
+    path: "/api/function",
     json: { path, args, format: "json" },
-    timeoutMs,
+    secrets,
+    timeoutMs: 60_000,
   });
-  const body = answer.body as {
+  const body = (
+    typeof sent.answer.body === "object" && sent.answer.body !== null ? sent.answer.body : {}
+  ) as {
     status?: string;
     value?: T;
     errorMessage?: string;
@@ -86,17 +63,17 @@ export async function runConvexFunction<T>(
   };
   if (body.status === "success") return body.value as T;
   const data = typeof body.errorData === "object" ? body.errorData?.message : undefined;
-  const reason = data ?? body.errorMessage ?? body.message ?? answer.text.slice(0, 500);
-  throw new Error(`Convex function ${path} failed: ${reason}`);
+  const reason =
+    data ?? body.errorMessage ?? body.message ?? `${sent.answer.status} ${sent.answer.text.slice(0, 500)}`;
+  const message = `Convex function ${path} failed: ${redact(reason, sent.secrets)}`;
+  // Only the function's own failure, or a refusal to call it, says that it did not happen.
+  const definite = body.status === "error" || sent.answer.status < 500;
+  throw definite ? new Error(message) : outcomeUnknown(message);
 }
 
 /** All environment variables of the deployment, values in plain text: never keep them in an output. */
 export async function listEnvironmentVariables(access: ConvexAccess): Promise<Record<string, string>> {
-  const answer = await call({
-    method: "GET",
-    url: `${access.url}/api/v1/list_environment_variables`,
-    headers: await authorized(access),
-  });
+  const { answer } = await exchange(access, { method: "GET", path: "/api/v1/list_environment_variables" });
   const body = answer.body as { environmentVariables?: Record<string, string> };
   if (answer.status !== 200 || !body.environmentVariables) {
     throw new Error(
@@ -112,11 +89,11 @@ export async function updateEnvironmentVariables(
   changes: Array<{ name: string; value: string | null }>,
 ): Promise<void> {
   if (changes.length === 0) return;
-  const answer = await call({
+  const { answer } = await exchange(access, {
     method: "POST",
-    url: `${access.url}/api/v1/update_environment_variables`,
-    headers: await authorized(access),
+    path: "/api/v1/update_environment_variables",
     json: { changes },
+    secrets: changes.flatMap((change) => change.value ?? []),
   });
   if (answer.status >= 300) {
     throw new Error(

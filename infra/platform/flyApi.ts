@@ -1,5 +1,5 @@
 /** The calls to Fly that the stack makes: REST for apps and secrets, GraphQL for tokens that can be revoked. */
-import { call, type HttpAnswer, type HttpCall, pause } from "./http.ts";
+import { callPatiently, type HttpAnswer, type HttpCall } from "./http.ts";
 
 /** @throws Error with the way to get a token when FLY_API_TOKEN is not set. */
 export function flyToken(): string {
@@ -21,9 +21,19 @@ export function flyAuthorization(token: string): string {
       : `Bearer ${token}`;
 }
 
-/** Text of a failed call, as the rest of the system words it (spec H3). */
+/** Text of a failed call, as the rest of the system words it (spec H3); a refused token has its own. */
 export function flyError(method: string, path: string, answer: HttpAnswer): Error {
-  return new Error(`Fly API ${method} ${path} failed: ${answer.status} ${answer.text.slice(0, 500)}`);
+  return new Error(
+    answer.status === 401
+      ? "Fly refused FLY_API_TOKEN (401). Create a new one with `fly tokens create org`."
+      : `Fly API ${method} ${path} failed: ${answer.status} ${answer.text.slice(0, 500)}`,
+  );
+}
+
+/** What a call sends: JSON, and the values in it that no error may show. */
+export interface FlyPayload {
+  json?: unknown;
+  secrets?: readonly string[];
 }
 
 /** One call to the Machines API; the caller judges the status. */
@@ -31,36 +41,31 @@ export async function flyRest(
   apiUrl: string,
   method: HttpCall["method"],
   path: string,
-  json?: unknown,
+  payload: FlyPayload = {},
 ): Promise<HttpAnswer> {
-  const options: HttpCall = {
+  return callPatiently({
     method,
     url: `${apiUrl.replace(/\/$/, "")}/v1${path}`,
     headers: { authorization: flyAuthorization(flyToken()) },
-    json,
-  };
-  // Only reads are repeated: a write without an answer may have happened. 429 says that it has not.
-  for (let attempt = 1; ; attempt++) {
-    const answer = await call(options).catch((error: Error) => {
-      if (method !== "GET" || attempt >= 3) throw error;
-      return null;
-    });
-    if (answer && !(answer.status === 429 && attempt < 10)) return answer;
-    await pause(1_000 * Math.min(attempt, 3));
-  }
+    ...payload,
+  });
 }
 
 /** One GraphQL call. @throws Error with Fly's messages. */
 export async function flyGraphql<T>(graphqlUrl: string, query: string, variables: unknown): Promise<T> {
-  const answer = await call({
+  const answer = await callPatiently({
     method: "POST",
     url: graphqlUrl,
     headers: { authorization: flyAuthorization(flyToken()) },
     json: { query, variables },
   });
-  const body = answer.body as { data?: T; errors?: Array<{ message: string }> };
-  if (answer.status !== 200 || body.errors?.length || !body.data) {
-    const reason = body.errors?.map((error) => error.message).join("; ") ?? answer.text.slice(0, 500);
+  if (answer.status === 401) throw flyError("POST", "/graphql", answer);
+  const body = answer.body as {
+    data?: T;
+    errors?: Array<{ message: string }>;
+  } | null;
+  if (answer.status !== 200 || body?.errors?.length || !body?.data) {
+    const reason = body?.errors?.map((error) => error.message).join("; ") ?? answer.text.slice(0, 500);
     throw new Error(`Fly API POST /graphql failed: ${answer.status} ${reason}`);
   }
   return body.data;

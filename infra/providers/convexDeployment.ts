@@ -3,7 +3,11 @@
  * (project by slug, deployment by reference), so that a run after an interruption makes nothing twice.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { call, type HttpCall } from "../platform/http.ts";
+import { listEnvironmentVariables } from "../platform/convexApi.ts";
+import { forgetAdminKey } from "../platform/convexKey.ts";
+import { convexManagement as management } from "../platform/convexManagement.ts";
+import { unlessDeploymentGone } from "./convexPlace.ts";
+import { requireOwnDeployment } from "./deploymentOwner.ts";
 import { importRefused } from "./importing.ts";
 
 interface DeploymentInputs {
@@ -12,6 +16,8 @@ interface DeploymentInputs {
   reference: string;
   type: "prod" | "dev" | "preview";
   region: string | null;
+  /** Identity of the stack: a deployment that another one has claimed is neither adopted nor deleted. */
+  owner: string;
 }
 
 interface DeploymentState extends DeploymentInputs {
@@ -33,41 +39,6 @@ interface DeploymentAnswer {
   deploymentType?: string;
 }
 
-/** @throws Error that says where to get the token. */
-function teamToken(): string {
-  const token = process.env["CONVEX_TEAM_TOKEN"]?.trim();
-  if (!token) {
-    throw new Error(
-      "CONVEX_TEAM_TOKEN is not set. Create a team access token in the Convex dashboard (team settings) and export it.",
-    );
-  }
-  return token;
-}
-
-async function management<T>(
-  inputs: DeploymentInputs,
-  method: HttpCall["method"],
-  path: string,
-  json?: unknown,
-): Promise<T | null> {
-  const answer = await call({
-    method,
-    url: `${inputs.managementUrl}${path}`,
-    headers: { authorization: `Bearer ${teamToken()}` },
-    json,
-  });
-  if (answer.status === 404) return null;
-  if (answer.status === 401 || answer.status === 403) {
-    throw new Error(
-      `Convex refused CONVEX_TEAM_TOKEN (${answer.status}) for ${method} ${path}. Check that the token belongs to the team and has not expired.`,
-    );
-  }
-  if (answer.status >= 300) {
-    throw new Error(`Convex API ${method} ${path} failed: ${answer.status} ${answer.text.slice(0, 300)}`);
-  }
-  return answer.body as T;
-}
-
 /** Slug that the platform derives from a project's name. */
 function slugOf(name: string): string {
   return name
@@ -77,11 +48,11 @@ function slugOf(name: string): string {
 }
 
 async function ensureProject(inputs: DeploymentInputs): Promise<ProjectAnswer> {
-  const details = await management<{ teamId: number }>(inputs, "GET", "/token_details");
+  const details = await management<{ teamId: number }>(inputs.managementUrl, "GET", "/token_details");
   if (!details)
     throw new Error("Convex API GET /token_details failed: 404. Check agent-factory:convex.managementUrl.");
   const list = await management<ProjectAnswer[] | { items: ProjectAnswer[] }>(
-    inputs,
+    inputs.managementUrl,
     "GET",
     `/teams/${details.teamId}/list_projects`,
   );
@@ -90,7 +61,7 @@ async function ensureProject(inputs: DeploymentInputs): Promise<ProjectAnswer> {
   const found = projects.find((project) => project.name === inputs.projectName || project.slug === slug);
   if (found) return found;
   const created = await management<{ id?: number; projectId?: number; slug?: string }>(
-    inputs,
+    inputs.managementUrl,
     "POST",
     `/teams/${details.teamId}/create_project`,
     { projectName: inputs.projectName },
@@ -103,9 +74,13 @@ async function ensureProject(inputs: DeploymentInputs): Promise<ProjectAnswer> {
 
 async function ensureDeployment(inputs: DeploymentInputs, projectId: number): Promise<DeploymentAnswer> {
   const found = await findDeployment(inputs, projectId);
-  if (found) return found;
+  if (found) {
+    // Ours from an `up` that was cut off, or somebody's under the same reference: the claim tells.
+    await requireUnclaimed(inputs, found.name, urlOf(found));
+    return found;
+  }
   const created = await management<DeploymentAnswer>(
-    inputs,
+    inputs.managementUrl,
     "POST",
     `/projects/${projectId}/create_deployment`,
     {
@@ -124,12 +99,28 @@ async function findDeployment(
   projectId: number,
 ): Promise<DeploymentAnswer | undefined> {
   const list = await management<DeploymentAnswer[] | { items: DeploymentAnswer[] }>(
-    inputs,
+    inputs.managementUrl,
     "GET",
     `/projects/${projectId}/list_deployments`,
   );
   const deployments = Array.isArray(list) ? list : (list?.items ?? []);
   return deployments.find((deployment) => deployment.reference === inputs.reference);
+}
+
+function urlOf(deployment: DeploymentAnswer): string {
+  return deployment.deploymentUrl ?? `https://${deployment.name}.convex.cloud`;
+}
+
+/** @throws Error when another stack's claim is on the deployment: its data is not ours to use or to delete. */
+async function requireUnclaimed(inputs: DeploymentInputs, name: string, url: string): Promise<void> {
+  const access = {
+    mode: "provisioned" as const,
+    url,
+    managementUrl: inputs.managementUrl,
+    deploymentName: name,
+  };
+  const variables = await unlessDeploymentGone<Record<string, string>>(listEnvironmentVariables(access), {});
+  requireOwnDeployment(variables, url, inputs.owner);
 }
 
 export class ConvexDeploymentProvider implements pulumi.dynamic.ResourceProvider<
@@ -145,7 +136,7 @@ export class ConvexDeploymentProvider implements pulumi.dynamic.ResourceProvider
         ...inputs,
         projectId: project.id,
         deploymentName: deployment.name,
-        url: deployment.deploymentUrl ?? `https://${deployment.name}.convex.cloud`,
+        url: urlOf(deployment),
       },
     };
   }
@@ -160,7 +151,8 @@ export class ConvexDeploymentProvider implements pulumi.dynamic.ResourceProvider
     const replaces = (["projectName", "reference", "type", "region"] as const).filter(
       (key) => olds[key] !== news[key],
     );
-    return { changes: replaces.length > 0 || olds.managementUrl !== news.managementUrl, replaces };
+    const noted = (["managementUrl", "owner"] as const).some((key) => olds[key] !== news[key]);
+    return { changes: replaces.length > 0 || noted, replaces };
   }
 
   async update(
@@ -173,7 +165,9 @@ export class ConvexDeploymentProvider implements pulumi.dynamic.ResourceProvider
 
   /** The project stays: it may hold other deployments. */
   async delete(id: string, state: DeploymentState): Promise<void> {
-    await management(state, "POST", `/deployments/${id}/delete`, {});
+    await requireUnclaimed(state, id, state.url);
+    await management(state.managementUrl, "POST", `/deployments/${id}/delete`, {});
+    forgetAdminKey({ managementUrl: state.managementUrl, deploymentName: id });
   }
 }
 
@@ -183,6 +177,7 @@ export interface ConvexDeploymentArgs {
   reference: pulumi.Input<string>;
   type: pulumi.Input<"prod" | "dev" | "preview">;
   region: pulumi.Input<string | null>;
+  owner: pulumi.Input<string>;
 }
 
 /** A Convex deployment made by the stack. */

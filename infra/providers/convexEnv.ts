@@ -8,6 +8,8 @@ import {
   listEnvironmentVariables,
   updateEnvironmentVariables,
 } from "../platform/convexApi.ts";
+import { convexMoved, unlessDeploymentGone } from "./convexPlace.ts";
+import { OWNER_VARIABLE, requireOwnDeployment } from "./deploymentOwner.ts";
 import { importRefused } from "./importing.ts";
 
 interface ConvexEnvInputs {
@@ -16,21 +18,9 @@ interface ConvexEnvInputs {
   variables: Record<string, string>;
 }
 
-const OWNER_VARIABLE = "FACTORY_OWNER";
-
-/** @throws Error when another stack has claimed the deployment. */
-function requireOurs(current: Record<string, string>, inputs: ConvexEnvInputs): void {
-  const owner = current[OWNER_VARIABLE];
-  if (owner !== undefined && owner !== inputs.owner) {
-    throw new Error(
-      `Convex deployment ${inputs.convex.url} is owned by stack '${owner}', this stack is '${inputs.owner}'. One deployment serves one stack: point agent-factory:convex at another deployment, or destroy the other stack first.`,
-    );
-  }
-}
-
 async function write(inputs: ConvexEnvInputs, olds: Record<string, string>): Promise<void> {
   const current = await listEnvironmentVariables(inputs.convex);
-  requireOurs(current, inputs);
+  requireOwnDeployment(current, inputs.convex.url, inputs.owner);
   const wanted: Record<string, string> = { ...inputs.variables, [OWNER_VARIABLE]: inputs.owner };
   const changes: Array<{ name: string; value: string | null }> = [];
   for (const [name, value] of Object.entries(wanted)) {
@@ -50,7 +40,10 @@ export class ConvexEnvProvider implements pulumi.dynamic.ResourceProvider<Convex
 
   async read(id: string, state?: ConvexEnvInputs): Promise<pulumi.dynamic.ReadResult<ConvexEnvInputs>> {
     if (!state) throw importRefused();
-    const current = await listEnvironmentVariables(state.convex);
+    const current = await unlessDeploymentGone<Record<string, string>>(
+      listEnvironmentVariables(state.convex),
+      {},
+    );
     if (current[OWNER_VARIABLE] === undefined) return { id: "", props: undefined };
     const variables: Record<string, string> = {};
     for (const name of Object.keys(state.variables)) {
@@ -63,8 +56,8 @@ export class ConvexEnvProvider implements pulumi.dynamic.ResourceProvider<Convex
   async diff(_id: string, olds: ConvexEnvInputs, news: ConvexEnvInputs): Promise<pulumi.dynamic.DiffResult> {
     const names = new Set([...Object.keys(olds.variables), ...Object.keys(news.variables)]);
     const changed = [...names].some((name) => olds.variables[name] !== news.variables[name]);
-    const replaces = olds.convex.url === news.convex.url ? [] : ["convex"];
-    return { changes: changed || olds.owner !== news.owner || replaces.length > 0, replaces };
+    const moved = convexMoved(olds.convex, news.convex);
+    return { changes: changed || olds.owner !== news.owner || moved.changed, replaces: moved.replaces };
   }
 
   async update(
@@ -77,8 +70,11 @@ export class ConvexEnvProvider implements pulumi.dynamic.ResourceProvider<Convex
   }
 
   async delete(_id: string, state: ConvexEnvInputs): Promise<void> {
-    const current = await listEnvironmentVariables(state.convex);
-    requireOurs(current, state);
+    const current = await unlessDeploymentGone<Record<string, string>>(
+      listEnvironmentVariables(state.convex),
+      {},
+    );
+    requireOwnDeployment(current, state.convex.url, state.owner);
     const names = [...Object.keys(state.variables), OWNER_VARIABLE].filter((name) => name in current);
     await updateEnvironmentVariables(
       state.convex,

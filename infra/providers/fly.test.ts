@@ -1,10 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Fly, startFly } from "../../local/fly/server.ts";
-import { FlyAppProvider, type FlyAppState } from "./flyApp.ts";
+import { type FlyAppInputs, FlyAppProvider } from "./flyApp.ts";
 import { FlySecretsProvider } from "./flySecrets.ts";
+
+// Waiting is the platform's business, not this test's.
+vi.mock("../platform/pause.ts", () => ({ pause: async () => undefined }));
 
 let fly: Fly;
 let stateDir: string;
@@ -29,7 +32,7 @@ beforeEach(() => {
   process.env["FLY_API_TOKEN"] = fly.orgToken;
 });
 
-function app(overrides: Partial<FlyAppState> = {}): FlyAppState {
+function app(overrides: Partial<FlyAppInputs> = {}): FlyAppInputs {
   return {
     apiUrl: fly.url,
     name: `af-test-${count}`,
@@ -40,7 +43,7 @@ function app(overrides: Partial<FlyAppState> = {}): FlyAppState {
   };
 }
 
-async function makeByHand(state: FlyAppState): Promise<void> {
+async function makeByHand(state: FlyAppInputs): Promise<void> {
   const answer = await fetch(`${fly.url}/v1/apps`, {
     method: "POST",
     headers: {
@@ -55,8 +58,8 @@ async function makeByHand(state: FlyAppState): Promise<void> {
 describe("FlyApp", () => {
   it("creates, reads, and deletes an app on its own network", async () => {
     const created = await apps.create(app());
-    expect(created).toMatchObject({ id: `af-test-${count}`, outs: { network: `af-owner${count}` } });
-    expect((await apps.read(created.id, app())).props).toMatchObject({ network: `af-owner${count}` });
+    expect(created).toMatchObject({ id: `af-test-${count}`, outs: { networkFound: `af-owner${count}` } });
+    expect((await apps.read(created.id, app())).props).toMatchObject({ organization: "personal" });
     await apps.delete(created.id, app());
     expect((await apps.read(created.id, app())).id).toBe("");
   });
@@ -82,9 +85,61 @@ describe("FlyApp", () => {
   it("takes over an app without an owner only when told to", async () => {
     await makeByHand(app({ network: "default" }));
     await expect(apps.create(app())).rejects.toThrow("set agent-factory:fly.adoptUnowned to true");
-    await expect(apps.create(app({ adoptUnowned: true }))).resolves.toMatchObject({
-      outs: { network: "default" },
+    const { outs } = await apps.create(app({ adoptUnowned: true }));
+    expect(outs).toMatchObject({ networkFound: "default" });
+  });
+
+  it("keeps an app that it took over: the next `up` neither replaces it nor forgets whose it is", async () => {
+    await makeByHand(app({ network: "default" }));
+    const { outs } = await apps.create(app({ adoptUnowned: true }));
+    if (!outs) throw new Error("no state");
+    for (const adoptUnowned of [true, false]) {
+      expect(await apps.diff("x", outs, app({ adoptUnowned }))).toMatchObject({ replaces: [] });
+    }
+    const { outs: updated } = await apps.update("x", outs, app());
+    if (!updated) throw new Error("no state");
+    expect((await apps.read("x", updated)).id).toBe("x");
+    await apps.delete("x", updated);
+    expect((await apps.read("x", updated)).id).toBe("");
+  });
+
+  it("is missing when its name carries somebody else's app by now, which no deletion touches", async () => {
+    const { outs } = await apps.create(app());
+    if (!outs) throw new Error("no state");
+    await apps.delete("x", outs);
+    await makeByHand(app({ network: "default" }));
+    expect((await apps.read("x", outs)).id).toBe("");
+    await expect(apps.delete("x", outs)).rejects.toThrow("was not made by this stack");
+  });
+
+  it("shows another organization as drift", async () => {
+    const { outs } = await apps.create(app());
+    const read = await apps.read("x", { ...app(), ...outs, organization: "former" });
+    expect(read.props).toMatchObject({ organization: "personal" });
+  });
+
+  it("says that a name is taken when nobody shows who has it", async () => {
+    await fetch(`${fly.url}/local/faults`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify([
+        { operation: "Apps_create", kind: "status", status: 422, body: { error: "x", status: "name_taken" } },
+      ]),
     });
+    await expect(apps.create(app())).rejects.toThrow(
+      `The Fly app name 'af-test-${count}' is taken. Set agent-factory:fly.appName to a free name.`,
+    );
+    await fetch(`${fly.url}/local/faults`, { method: "DELETE" });
+  });
+
+  it("names organization and token when Fly refuses to make an app there", async () => {
+    await expect(apps.create(app({ organization: "other" }))).rejects.toThrow(
+      `Fly refused to create app 'af-test-${count}' in organization 'other' (403). Check agent-factory:fly.organization, and that FLY_API_TOKEN is a token of that organization.`,
+    );
+  });
+
+  it("refuses an import by id, and says how an existing app is taken over", async () => {
+    await expect(apps.read("af-by-hand")).rejects.toThrow("agent-factory:fly.adoptUnowned");
   });
 
   it("says which organization holds the name", async () => {
@@ -154,11 +209,47 @@ describe("FlySecrets", () => {
       body: JSON.stringify({ values: { A_KEY: "changed", B_KEY: null } }),
     });
     const read = await secrets.read("x", state);
-    expect(read.props?.values).toEqual({});
+    expect(read.props?.values).toEqual({ A_KEY: "" });
     if (!read.props) throw new Error("no props");
     expect(await secrets.diff("x", read.props, { ...state, values: state.values })).toMatchObject({
       changes: true,
     });
+  });
+
+  it("removes a secret that was changed elsewhere and that the config has dropped since", async () => {
+    const { outs } = await onApp({ A_KEY: "a", B_KEY: "b" });
+    if (!outs) throw new Error("no state");
+    await fetch(`${fly.url}/v1/apps/${outs.appName}/secrets`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${fly.orgToken}`, "content-type": "application/json" },
+      body: JSON.stringify({ values: { A_KEY: "changed" } }),
+    });
+    const { props } = await secrets.read("x", outs);
+    if (!props) throw new Error("no props");
+    await secrets.update("x", props, { ...outs, values: { B_KEY: "b" } });
+    expect(await names()).toEqual(["B_KEY"]);
+  });
+
+  it("says nothing to Fly when there is none, and survives the deletion of its app", async () => {
+    const inputs = { apiUrl: fly.url, appName: "af-never-made", values: {} };
+    const { outs } = await secrets.create(inputs);
+    expect(outs).toMatchObject({ version: 0 });
+    await secrets.delete("x", { ...inputs, values: { A_KEY: "a" }, version: 1, digests: {} });
+  });
+
+  it("moves to another app by being made there first", async () => {
+    const { outs } = await onApp({ A_KEY: "a" });
+    if (!outs) throw new Error("no state");
+    const diff = await secrets.diff("x", outs, { ...outs, appName: "af-other" });
+    expect(diff).toMatchObject({ replaces: ["appName"] });
+    expect(diff.deleteBeforeReplace ?? false).toBe(false);
+  });
+
+  it("says what to do when the token was revoked", async () => {
+    process.env["FLY_API_TOKEN"] = "fm2_revoked";
+    await expect(
+      secrets.create({ apiUrl: fly.url, appName: "af-x", values: { A_KEY: "a" } }),
+    ).rejects.toThrow("Fly refused FLY_API_TOKEN (401). Create a new one with `fly tokens create org`.");
   });
 
   it("changes nothing when nothing changed", async () => {

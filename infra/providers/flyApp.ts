@@ -4,17 +4,28 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { flyError, flyRest } from "../platform/flyApi.ts";
-import { pause } from "../platform/http.ts";
+import { pause } from "../platform/pause.ts";
 import { importRefused } from "./importing.ts";
 
-export interface FlyAppState {
+export interface FlyAppInputs {
   apiUrl: string;
   name: string;
   organization: string;
+  /** The owner's mark. */
   network: string;
   /** Take over an app without an owner's mark (an import). */
   adoptUnowned: boolean;
 }
+
+export interface FlyAppState extends FlyAppInputs {
+  /** The network that the app really has: the owner's mark, or an adopted app's own. */
+  networkFound?: string;
+}
+
+/** How often a fresh app is looked for, once a second. */
+const VISIBLE_TRIES_MAX = 60;
+/** The same for an app of ours whose name is taken although nobody sees it: it was made a moment ago. */
+const TAKEN_TRIES_MAX = 10;
 
 interface FlyAppAnswer {
   name: string;
@@ -23,7 +34,7 @@ interface FlyAppAnswer {
 }
 
 /** What stands under the name: our app, nothing, or a reason to refuse. */
-async function lookUp(state: FlyAppState): Promise<FlyAppAnswer | null> {
+async function lookUp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
   const answer = await flyRest(state.apiUrl, "GET", `/apps/${state.name}`);
   if (answer.status === 200) return answer.body as FlyAppAnswer;
   if (answer.status === 404) return null;
@@ -32,14 +43,11 @@ async function lookUp(state: FlyAppState): Promise<FlyAppAnswer | null> {
       `Fly app '${state.name}' exists in another organization. Set agent-factory:fly.appName to a free name.`,
     );
   }
-  if (answer.status === 401) {
-    throw new Error("Fly refused FLY_API_TOKEN (401). Create a new one with `fly tokens create org`.");
-  }
   throw flyError("GET", `/apps/${state.name}`, answer);
 }
 
 /** @throws Error when the app belongs to another owner or organization. */
-function requireOurs(app: FlyAppAnswer, state: FlyAppState): void {
+function requireOurs(app: FlyAppAnswer, state: FlyAppInputs): void {
   const organization = app.organization?.slug;
   if (organization !== undefined && organization !== state.organization) {
     throw new Error(
@@ -57,57 +65,71 @@ function requireOurs(app: FlyAppAnswer, state: FlyAppState): void {
   );
 }
 
-/** A fresh app can briefly answer 404 or 401: wait until it can be read, up to a minute. */
-async function waitUntilVisible(state: FlyAppState): Promise<FlyAppAnswer> {
-  for (let second = 0; second < 60; second++) {
+/** A fresh app can briefly answer 404 or 401: looks until it can be read. Null when it never could. */
+async function waitUntilVisible(state: FlyAppInputs, tries: number): Promise<FlyAppAnswer | null> {
+  for (let attempt = 0; attempt < tries; attempt++) {
     const answer = await flyRest(state.apiUrl, "GET", `/apps/${state.name}`);
     if (answer.status === 200) return answer.body as FlyAppAnswer;
     if (answer.status !== 404 && answer.status !== 401) throw flyError("GET", `/apps/${state.name}`, answer);
     await pause(1_000);
   }
+  return null;
+}
+
+/** Asks Fly for the app. Null when its name is taken. @throws Error with what to correct. */
+async function makeApp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
+  const answer = await flyRest(state.apiUrl, "POST", "/apps", {
+    json: {
+      name: state.name,
+      org_slug: state.organization,
+      network: state.network,
+      idempotency_key: `${state.network}/${state.name}`,
+    },
+  });
+  if (answer.status === 422 && /name_taken|taken/i.test(answer.text)) return null;
+  if (answer.status === 403 || answer.status === 404) {
+    throw new Error(
+      `Fly refused to create app '${state.name}' in organization '${state.organization}' (${answer.status}). Check agent-factory:fly.organization, and that FLY_API_TOKEN is a token of that organization.`,
+    );
+  }
+  if (answer.status !== 201 && answer.status !== 200) throw flyError("POST", "/apps", answer);
+  const app = await waitUntilVisible(state, VISIBLE_TRIES_MAX);
+  if (app) return app;
   throw new Error(
-    `Fly app '${state.name}' was created but cannot be read after 60 s. Run \`pulumi up\` again.`,
+    `Fly app '${state.name}' was created but cannot be read after ${VISIBLE_TRIES_MAX} s. Run \`pulumi up\` again.`,
   );
 }
 
-async function ensureApp(state: FlyAppState): Promise<FlyAppAnswer> {
-  const existing = await lookUp(state);
-  if (existing) {
-    // An `up` that was interrupted after the call: the mark says that the app is ours.
-    requireOurs(existing, state);
-    return existing;
-  }
-  const answer = await flyRest(state.apiUrl, "POST", "/apps", {
-    name: state.name,
-    org_slug: state.organization,
-    network: state.network,
-    idempotency_key: `${state.network}/${state.name}`,
-  });
-  if (answer.status === 422 && /name_taken|taken/i.test(answer.text)) {
+async function ensureApp(state: FlyAppInputs): Promise<FlyAppAnswer> {
+  // What stands there already: an `up` that was interrupted after the call. The mark says whether it is ours.
+  const app =
+    (await lookUp(state)) ?? (await makeApp(state)) ?? (await waitUntilVisible(state, TAKEN_TRIES_MAX));
+  if (!app) {
     throw new Error(
       `The Fly app name '${state.name}' is taken. Set agent-factory:fly.appName to a free name.`,
     );
   }
-  if (answer.status !== 201 && answer.status !== 200) throw flyError("POST", "/apps", answer);
-  const app = await waitUntilVisible(state);
   requireOurs(app, state);
   return app;
 }
 
-export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppState, FlyAppState> {
-  async create(inputs: FlyAppState): Promise<pulumi.dynamic.CreateResult<FlyAppState>> {
+export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppInputs, FlyAppState> {
+  async create(inputs: FlyAppInputs): Promise<pulumi.dynamic.CreateResult<FlyAppState>> {
     const app = await ensureApp(inputs);
-    return { id: inputs.name, outs: { ...inputs, network: app.network ?? inputs.network } };
+    return { id: inputs.name, outs: { ...inputs, networkFound: app.network ?? inputs.network } };
   }
 
   async read(id: string, state?: FlyAppState): Promise<pulumi.dynamic.ReadResult<FlyAppState>> {
     if (!state) throw importRefused();
     const app = await lookUp(state);
-    if (!app) return { id: "", props: undefined };
-    return { id, props: { ...state, network: app.network ?? state.network } };
+    // An app can never change its network: with another one, ours was deleted and this is somebody's new one.
+    if (!app || (app.network ?? "") !== (state.networkFound ?? state.network)) {
+      return { id: "", props: undefined };
+    }
+    return { id, props: { ...state, organization: app.organization?.slug ?? state.organization } };
   }
 
-  async diff(_id: string, olds: FlyAppState, news: FlyAppState): Promise<pulumi.dynamic.DiffResult> {
+  async diff(_id: string, olds: FlyAppState, news: FlyAppInputs): Promise<pulumi.dynamic.DiffResult> {
     const replaces = (["name", "organization", "network"] as const).filter((key) => olds[key] !== news[key]);
     const others = (["apiUrl", "adoptUnowned"] as const).filter((key) => olds[key] !== news[key]);
     return {
@@ -120,16 +142,16 @@ export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppSta
 
   async update(
     _id: string,
-    _olds: FlyAppState,
-    news: FlyAppState,
+    olds: FlyAppState,
+    news: FlyAppInputs,
   ): Promise<pulumi.dynamic.UpdateResult<FlyAppState>> {
-    return { outs: news };
+    return { outs: { ...news, networkFound: olds.networkFound ?? olds.network } };
   }
 
   async delete(_id: string, state: FlyAppState): Promise<void> {
     const app = await lookUp(state);
     if (!app) return;
-    requireOurs(app, { ...state, adoptUnowned: true });
+    requireOurs(app, { ...state, network: state.networkFound ?? state.network, adoptUnowned: false });
     const answer = await flyRest(state.apiUrl, "DELETE", `/apps/${state.name}?force=true`);
     if (answer.status >= 300 && answer.status !== 404) {
       throw flyError("DELETE", `/apps/${state.name}`, answer);
@@ -151,6 +173,13 @@ export class FlyApp extends pulumi.dynamic.Resource {
   declare readonly network: pulumi.Output<string>;
 
   constructor(name: string, args: FlyAppArgs, options?: pulumi.CustomResourceOptions) {
-    super(new FlyAppProvider(), name, { ...args }, options, "agent-factory", "FlyApp");
+    super(
+      new FlyAppProvider(),
+      name,
+      { ...args, networkFound: undefined },
+      options,
+      "agent-factory",
+      "FlyApp",
+    );
   }
 }

@@ -1,6 +1,6 @@
 /** The app's secrets, as one resource: set, changed and removed in one call that yields one version. */
-import * as crypto from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
+import { canonicalJson } from "../platform/canonicalJson.ts";
 import { flyError, flyRest } from "../platform/flyApi.ts";
 import { importRefused } from "./importing.ts";
 
@@ -23,12 +23,18 @@ interface SecretsAnswer {
   Version?: number;
 }
 
+/** @param values the changes: a value sets, null removes. */
 async function write(
   inputs: FlySecretsInputs,
   values: Record<string, string | null>,
 ): Promise<{ version: number; digests: Record<string, string> }> {
+  // Nothing to say: a version of 0 asks nothing of the machines.
+  if (Object.keys(values).length === 0) return { version: 0, digests: {} };
   const path = `/apps/${inputs.appName}/secrets`;
-  const answer = await flyRest(inputs.apiUrl, "POST", path, { values });
+  const answer = await flyRest(inputs.apiUrl, "POST", path, {
+    json: { values },
+    secrets: Object.values(values).filter((value) => value !== null),
+  });
   if (answer.status >= 300) throw flyError("POST", path, answer);
   const body = answer.body as SecretsAnswer;
   return {
@@ -48,13 +54,6 @@ async function digestsOf(apiUrl: string, appName: string, names: string[]): Prom
   );
 }
 
-function fingerprint(values: Record<string, string>): string {
-  const sorted = Object.keys(values)
-    .sort()
-    .map((name) => [name, values[name]]);
-  return crypto.createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
-}
-
 export class FlySecretsProvider implements pulumi.dynamic.ResourceProvider<
   FlySecretsInputs,
   FlySecretsState
@@ -67,16 +66,19 @@ export class FlySecretsProvider implements pulumi.dynamic.ResourceProvider<
   async read(id: string, state?: FlySecretsState): Promise<pulumi.dynamic.ReadResult<FlySecretsState>> {
     if (!state) throw importRefused();
     const digests = await digestsOf(state.apiUrl, state.appName, Object.keys(state.values));
-    // A secret that vanished or changed elsewhere is dropped from the state, so that `up` writes it again.
+    // A secret that vanished is dropped from the state, one that changed elsewhere is emptied: `up` writes both
+    // again, and still knows the name of the second should the config drop it meanwhile.
     const kept = Object.fromEntries(
-      Object.entries(state.values).filter(([name]) => digests[name] === state.digests[name]),
+      Object.entries(state.values)
+        .filter(([name]) => name in digests)
+        .map(([name, value]) => [name, digests[name] === state.digests[name] ? value : ""]),
     );
     return { id, props: { ...state, values: kept, digests } };
   }
 
   async diff(_id: string, olds: FlySecretsState, news: FlySecretsInputs): Promise<pulumi.dynamic.DiffResult> {
     const replaces = olds.appName === news.appName ? [] : ["appName"];
-    const changed = fingerprint(olds.values) !== fingerprint(news.values) || olds.apiUrl !== news.apiUrl;
+    const changed = canonicalJson(olds.values) !== canonicalJson(news.values) || olds.apiUrl !== news.apiUrl;
     return { changes: replaces.length > 0 || changed, replaces };
   }
 
@@ -97,7 +99,8 @@ export class FlySecretsProvider implements pulumi.dynamic.ResourceProvider<
   async delete(_id: string, state: FlySecretsState): Promise<void> {
     const path = `/apps/${state.appName}/secrets`;
     const values = Object.fromEntries(Object.keys(state.values).map((name) => [name, null]));
-    const answer = await flyRest(state.apiUrl, "POST", path, { values });
+    if (Object.keys(values).length === 0) return;
+    const answer = await flyRest(state.apiUrl, "POST", path, { json: { values } });
     if (answer.status >= 300 && answer.status !== 404) throw flyError("POST", path, answer);
   }
 }

@@ -5,6 +5,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { type ConvexAccess, runConvexFunction } from "../platform/convexApi.ts";
 import { flyGraphql } from "../platform/flyApi.ts";
+import { isOutcomeUnknown } from "../platform/http.ts";
+import { convexMoved, unlessDeploymentGone } from "./convexPlace.ts";
 import { importRefused } from "./importing.ts";
 
 interface FlyTokenInputs {
@@ -16,7 +18,7 @@ interface FlyTokenInputs {
 }
 
 interface FlyTokenState extends FlyTokenInputs {
-  /** Version under which the backend stores it. */
+  /** Version under which the backend stores it; 0 when refresh found another one or none there. */
   secretVersion: number;
   tokenId: string;
   /** Milliseconds since the epoch, on the clock that ran `pulumi up`. */
@@ -46,24 +48,45 @@ const deleteMutation = `mutation DeleteToken($input: DeleteLimitedAccessTokenInp
   deleteLimitedAccessToken(input: $input) { token }
 }`;
 
+interface CreatedToken {
+  id: string;
+  tokenHeader: string;
+  expiresAt: string;
+}
+
+interface SecretStatus {
+  hasActive: boolean;
+  version: number | null;
+}
+
+/** The app with its tokens; null when the app is gone. */
+async function readApp(inputs: Pick<FlyTokenInputs, "graphqlUrl" | "appName">): Promise<AppTokens["app"]> {
+  try {
+    const { app } = await flyGraphql<AppTokens>(inputs.graphqlUrl, appTokensQuery, { name: inputs.appName });
+    return app;
+  } catch (error) {
+    if (isNotFound(error)) return null;
+    throw error;
+  }
+}
+
+/** Fly's words for what is not there. */
+function isNotFound(error: unknown): boolean {
+  return /not found|does not exist|could not find/i.test(String(error));
+}
+
 async function revoke(graphqlUrl: string, id: string): Promise<void> {
   try {
     await flyGraphql(graphqlUrl, deleteMutation, { input: { id } });
   } catch (error) {
     // Gone already is what was wanted.
-    if (!/not found|does not exist|could not find/i.test(String(error))) throw error;
+    if (!isNotFound(error)) throw error;
   }
 }
 
-async function mint(inputs: FlyTokenInputs): Promise<FlyTokenState> {
-  const { app } = await flyGraphql<AppTokens>(inputs.graphqlUrl, appTokensQuery, { name: inputs.appName });
-  if (!app) {
-    throw new Error(
-      `Fly app '${inputs.appName}' cannot be read. Run \`pulumi refresh\`, then \`pulumi up\`.`,
-    );
-  }
+async function create(inputs: FlyTokenInputs, app: NonNullable<AppTokens["app"]>): Promise<CreatedToken> {
   const { createLimitedAccessToken: created } = await flyGraphql<{
-    createLimitedAccessToken: { limitedAccessToken: { id: string; tokenHeader: string; expiresAt: string } };
+    createLimitedAccessToken: { limitedAccessToken: CreatedToken };
   }>(inputs.graphqlUrl, createMutation, {
     input: {
       name: inputs.tokenName,
@@ -73,29 +96,59 @@ async function mint(inputs: FlyTokenInputs): Promise<FlyTokenState> {
       expiry: `${inputs.expiryHours}h0m0s`,
     },
   });
-  const token = created.limitedAccessToken;
-  let imported: { version: number };
+  return created.limitedAccessToken;
+}
+
+/** Hands the token to the backend. @returns the version under which it is stored. */
+async function importToken(inputs: FlyTokenInputs, token: CreatedToken): Promise<number> {
   try {
-    imported = await runConvexFunction<{ version: number }>(inputs.convex, "factory:importSecret", {
-      secretRef: SECRET_REF,
-      plaintextValue: token.tokenHeader,
-      metadata: { tokenId: token.id, expiresAt: token.expiresAt },
-    });
+    const { version } = await runConvexFunction<{ version: number }>(
+      inputs.convex,
+      "factory:importSecret",
+      {
+        secretRef: SECRET_REF,
+        plaintextValue: token.tokenHeader,
+        metadata: { tokenId: token.id, expiresAt: token.expiresAt },
+        actor: "pulumi",
+      },
+      [token.tokenHeader],
+    );
+    return version;
   } catch (error) {
-    await revoke(inputs.graphqlUrl, token.id);
+    // When the backend may have it, revoking it would leave the scaler without one; the next run tidies up.
+    if (!isOutcomeUnknown(error)) await revoke(inputs.graphqlUrl, token.id).catch(() => undefined);
     throw error;
   }
-  // Earlier ones of this stack, also those of an `up` that was cut off before it could note the id.
-  for (const node of app.limitedAccessTokens.nodes) {
-    if (node.name === inputs.tokenName && node.id !== token.id) await revoke(inputs.graphqlUrl, node.id);
+}
+
+async function storedVersion(convex: ConvexAccess): Promise<number> {
+  const [status] = await runConvexFunction<SecretStatus[]>(convex, "factory:secretStatus", {
+    secretRefs: [SECRET_REF],
+  });
+  return status?.hasActive ? (status.version ?? 0) : 0;
+}
+
+/** A new token in the backend; earlier ones of this stack are revoked once it is there, never before. */
+async function mint(inputs: FlyTokenInputs, formerId?: string): Promise<FlyTokenState> {
+  const app = await readApp(inputs);
+  if (!app) {
+    throw new Error(
+      `Fly app '${inputs.appName}' cannot be read. Run \`pulumi refresh\`, then \`pulumi up\`.`,
+    );
   }
-  return {
-    ...inputs,
-    tokenId: token.id,
-    secretVersion: imported.version,
-    createdAt: Date.now(),
-    expiresAt: token.expiresAt,
-  };
+  const createdAt = Date.now();
+  const token = await create(inputs, app);
+  const secretVersion = await importToken(inputs, token);
+  // By name too: an `up` that was cut off could not note the id of the token that it had made.
+  for (const node of app.limitedAccessTokens.nodes) {
+    if (node.name === inputs.tokenName || node.id === formerId) await revoke(inputs.graphqlUrl, node.id);
+  }
+  return { ...inputs, tokenId: token.id, secretVersion, createdAt, expiresAt: token.expiresAt };
+}
+
+/** Share of a token's life is over: the next `up` replaces it. @param now ms since the epoch. */
+export function isRotationDue(token: Pick<FlyTokenState, "createdAt" | "expiryHours">, now: number): boolean {
+  return now > token.createdAt + token.expiryHours * 3_600_000 * ROTATE_AFTER;
 }
 
 export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyTokenInputs, FlyTokenState> {
@@ -106,21 +159,24 @@ export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyToke
 
   async read(id: string, state?: FlyTokenState): Promise<pulumi.dynamic.ReadResult<FlyTokenState>> {
     if (!state) throw importRefused();
-    const { app } = await flyGraphql<AppTokens>(state.graphqlUrl, appTokensQuery, { name: state.appName });
-    const alive = app?.limitedAccessTokens.nodes.some((node) => node.id === state.tokenId) ?? false;
-    return alive ? { id, props: state } : { id: "", props: undefined };
+    const app = await readApp(state);
+    const listed = app?.limitedAccessTokens.nodes.find((node) => node.id === state.tokenId);
+    if (!listed || Date.parse(listed.expiresAt) <= Date.now()) return { id: "", props: undefined };
+    const version = await unlessDeploymentGone(storedVersion(state.convex), 0);
+    return { id, props: { ...state, secretVersion: version === state.secretVersion ? version : 0 } };
   }
 
   async diff(_id: string, olds: FlyTokenState, news: FlyTokenInputs): Promise<pulumi.dynamic.DiffResult> {
     const replaces = olds.appName === news.appName ? [] : ["appName"];
-    const lifeMs = olds.expiryHours * 3_600_000;
-    const due = Date.now() > olds.createdAt + lifeMs * ROTATE_AFTER;
     const changed =
+      isRotationDue(olds, Date.now()) ||
+      // The backend has another token than ours, or none (seen by refresh).
+      olds.secretVersion === 0 ||
       olds.expiryHours !== news.expiryHours ||
       olds.tokenName !== news.tokenName ||
-      olds.convex.url !== news.convex.url ||
-      olds.graphqlUrl !== news.graphqlUrl;
-    return { changes: replaces.length > 0 || due || changed, replaces };
+      olds.graphqlUrl !== news.graphqlUrl ||
+      convexMoved(olds.convex, news.convex).changed;
+    return { changes: replaces.length > 0 || changed, replaces };
   }
 
   async update(
@@ -128,22 +184,24 @@ export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyToke
     olds: FlyTokenState,
     news: FlyTokenInputs,
   ): Promise<pulumi.dynamic.UpdateResult<FlyTokenState>> {
-    const state = await mint(news);
-    await revoke(olds.graphqlUrl, olds.tokenId);
-    return { outs: state };
+    return { outs: await mint(news, olds.tokenId) };
   }
 
   async delete(_id: string, state: FlyTokenState): Promise<void> {
-    await revoke(state.graphqlUrl, state.tokenId);
-    const [stored] = await runConvexFunction<Array<{ version: number | null }>>(
-      state.convex,
-      "factory:secretStatus",
-      { secretRefs: [SECRET_REF] },
-    );
-    // A replacement has imported its own token by now: only the one that was revoked goes.
-    if (stored?.version !== state.secretVersion) return;
-    await runConvexFunction(state.convex, "factory:removeSecret", { secretRef: SECRET_REF });
+    const app = await readApp(state);
+    // By name too, as in `mint`; the tokens of an app that is gone went with it.
+    for (const node of app?.limitedAccessTokens.nodes ?? []) {
+      if (node.name === state.tokenName || node.id === state.tokenId) await revoke(state.graphqlUrl, node.id);
+    }
+    await unlessDeploymentGone(forget(state), undefined);
   }
+}
+
+/** Takes the revoked token out of the backend, unless a replacement has imported its own by now. */
+async function forget(state: FlyTokenState): Promise<void> {
+  const version = await storedVersion(state.convex);
+  if (version === 0 || (state.secretVersion !== 0 && version !== state.secretVersion)) return;
+  await runConvexFunction(state.convex, "factory:removeSecret", { secretRef: SECRET_REF, actor: "pulumi" });
 }
 
 export interface FlyTokenArgs {

@@ -4,7 +4,10 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { type ConvexAccess, runConvexFunction } from "../platform/convexApi.ts";
-import { pause } from "../platform/http.ts";
+import { canonicalJson } from "../platform/canonicalJson.ts";
+import { isOutcomeUnknown } from "../platform/http.ts";
+import { pause } from "../platform/pause.ts";
+import { convexMoved, unlessDeploymentGone } from "./convexPlace.ts";
 import { importRefused } from "./importing.ts";
 
 interface RuntimeConfigInputs {
@@ -55,13 +58,23 @@ async function apply(inputs: RuntimeConfigInputs): Promise<RuntimeConfigState> {
   return { ...inputs, revision };
 }
 
+/** One look at the rollout. One that gets no answer is repeated: a long wait must survive a passing fault. */
+async function look(convex: ConvexAccess, revision: number, deadline: number): Promise<RolloutStatus | null> {
+  for (;;) {
+    try {
+      return await runConvexFunction<RolloutStatus | null>(convex, "factory:rolloutStatus", { revision });
+    } catch (error) {
+      if (!isOutcomeUnknown(error) || Date.now() > deadline) throw error;
+      await pause(1_000);
+    }
+  }
+}
+
 /** @throws Error with the reason when the rollout was rolled back or did not end in time. */
 async function waitForRollout(inputs: RuntimeConfigInputs, revision: number): Promise<void> {
   const deadline = Date.now() + inputs.rolloutTimeoutSeconds * 1_000;
   for (;;) {
-    const status = await runConvexFunction<RolloutStatus | null>(inputs.convex, "factory:rolloutStatus", {
-      revision,
-    });
+    const status = await look(inputs.convex, revision, deadline);
     // Without a rollout of its own the revision needed no new machines.
     if (status === null || (status.finished && status.phase !== "rolled_back")) return;
     if (status.phase === "rolled_back") {
@@ -78,6 +91,20 @@ async function waitForRollout(inputs: RuntimeConfigInputs, revision: number): Pr
   }
 }
 
+/** @throws Error when workers are left after the longest time that a drain may take. */
+async function drain(state: RuntimeConfigState): Promise<void> {
+  await runConvexFunction(state.convex, "factory:retireRuntimeConfig", { owner: state.owner, actor: ACTOR });
+  const deadline = Date.now() + DRAIN_WAIT_MS;
+  while (Date.now() < deadline) {
+    const { live } = await runConvexFunction<{ live: number }>(state.convex, "factory:workersLeft", {});
+    if (live === 0) return;
+    await pause(500);
+  }
+  throw new Error(
+    "Some workers are still running after the drain. Run `pulumi destroy` again; `npm run factory -- workers list` lists them.",
+  );
+}
+
 export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
   RuntimeConfigInputs,
   RuntimeConfigState
@@ -88,7 +115,7 @@ export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
 
   async read(id: string, state?: RuntimeConfigState): Promise<pulumi.dynamic.ReadResult<RuntimeConfigState>> {
     if (!state) throw importRefused();
-    const current = await stored(state.convex);
+    const current = await unlessDeploymentGone(stored(state.convex), null);
     if (!current) return { id: "", props: undefined };
     if (current.revision === state.revision) return { id, props: state };
     return { id, props: { ...state, config: current.config, revision: current.revision } };
@@ -99,9 +126,9 @@ export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
     olds: RuntimeConfigState,
     news: RuntimeConfigInputs,
   ): Promise<pulumi.dynamic.DiffResult> {
-    const replaces = olds.convex.url === news.convex.url ? [] : ["convex"];
-    const changed = canonical(olds.config) !== canonical(news.config) || olds.owner !== news.owner;
-    return { changes: changed || replaces.length > 0, replaces };
+    const moved = convexMoved(olds.convex, news.convex);
+    const changed = canonicalJson(olds.config) !== canonicalJson(news.config) || olds.owner !== news.owner;
+    return { changes: changed || moved.changed, replaces: moved.replaces };
   }
 
   async update(
@@ -114,32 +141,8 @@ export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
 
   /** Ends the scaler and drains the workers, so that destroying the app interrupts no turn. */
   async delete(_id: string, state: RuntimeConfigState): Promise<void> {
-    await runConvexFunction(state.convex, "factory:retireRuntimeConfig", {
-      owner: state.owner,
-      actor: ACTOR,
-    });
-    const deadline = Date.now() + DRAIN_WAIT_MS;
-    while (Date.now() < deadline) {
-      const { live } = await runConvexFunction<{ live: number }>(state.convex, "factory:workersLeft", {});
-      if (live === 0) return;
-      await pause(500);
-    }
-    throw new Error(
-      "Some workers are still running after the drain. Run `pulumi destroy` again; `npm run factory -- workers list` lists them.",
-    );
+    await unlessDeploymentGone(drain(state), undefined);
   }
-}
-
-/** JSON with sorted keys: equal configs read equal whatever the order of their keys. */
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (value !== null && typeof value === "object") {
-    return `{${Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, child]) => `${JSON.stringify(key)}:${canonical(child)}`)
-      .join(",")}}`;
-  }
-  return JSON.stringify(value) ?? "null";
 }
 
 export interface RuntimeConfigArgs {

@@ -1,6 +1,7 @@
 /** The webhook of one bot, pointed at the deployment's site URL by the backend, which alone holds the token. */
 import * as pulumi from "@pulumi/pulumi";
 import { type ConvexAccess, runConvexFunction } from "../platform/convexApi.ts";
+import { convexMoved, unlessDeploymentGone } from "./convexPlace.ts";
 import { importRefused } from "./importing.ts";
 
 interface TelegramWebhookInputs {
@@ -14,6 +15,8 @@ interface TelegramWebhookInputs {
 
 interface TelegramWebhookState extends TelegramWebhookInputs {
   webhookUrl: string;
+  /** What refresh found to differ, a line each: elsewhere pointed, another secret, other kinds of updates. */
+  drift: string[];
 }
 
 interface WebhookStatus {
@@ -22,6 +25,7 @@ interface WebhookStatus {
   currentUrl: string | null;
   isReady: boolean;
   lastErrorMessage?: string | null;
+  drift?: string[];
 }
 
 async function configure(inputs: TelegramWebhookInputs): Promise<TelegramWebhookState> {
@@ -35,7 +39,7 @@ async function configure(inputs: TelegramWebhookInputs): Promise<TelegramWebhook
       `Telegram's webhook for agent '${inputs.agentKey}' is not ready: it points at '${status.currentUrl ?? ""}', expected '${status.webhookUrl}'. Run \`pulumi up\` again.`,
     );
   }
-  return { ...inputs, webhookUrl: status.webhookUrl };
+  return { ...inputs, webhookUrl: status.webhookUrl, drift: [] };
 }
 
 export class TelegramWebhookProvider implements pulumi.dynamic.ResourceProvider<
@@ -51,12 +55,16 @@ export class TelegramWebhookProvider implements pulumi.dynamic.ResourceProvider<
     state?: TelegramWebhookState,
   ): Promise<pulumi.dynamic.ReadResult<TelegramWebhookState>> {
     if (!state) throw importRefused();
-    const status = await runConvexFunction<WebhookStatus>(state.convex, "factory:telegramWebhookStatus", {
-      secretRef: state.secretRef,
-      agentKey: state.agentKey,
-    });
+    const status = await unlessDeploymentGone(
+      runConvexFunction<WebhookStatus>(state.convex, "factory:telegramWebhookStatus", {
+        secretRef: state.secretRef,
+        agentKey: state.agentKey,
+      }),
+      null,
+    );
+    if (status === null) return { id: "", props: undefined };
     const currentUrl = status.currentUrl ?? "";
-    return { id, props: { ...state, webhookUrl: currentUrl } };
+    return { id, props: { ...state, webhookUrl: currentUrl, drift: status.drift ?? [] } };
   }
 
   async diff(
@@ -69,6 +77,8 @@ export class TelegramWebhookProvider implements pulumi.dynamic.ResourceProvider<
       olds.siteUrl !== news.siteUrl ||
       olds.secretRef !== news.secretRef ||
       olds.trigger !== news.trigger ||
+      convexMoved(olds.convex, news.convex).changed ||
+      (olds.drift ?? []).length > 0 ||
       // Somebody pointed the bot elsewhere (seen by refresh).
       !olds.webhookUrl.startsWith(news.siteUrl);
     return { changes: changed || replaces.length > 0, replaces };
@@ -83,10 +93,13 @@ export class TelegramWebhookProvider implements pulumi.dynamic.ResourceProvider<
   }
 
   async delete(_id: string, state: TelegramWebhookState): Promise<void> {
-    await runConvexFunction(state.convex, "factory:deleteTelegramWebhook", {
-      secretRef: state.secretRef,
-      agentKey: state.agentKey,
-    });
+    await unlessDeploymentGone(
+      runConvexFunction(state.convex, "factory:deleteTelegramWebhook", {
+        secretRef: state.secretRef,
+        agentKey: state.agentKey,
+      }),
+      undefined,
+    );
   }
 }
 
@@ -106,7 +119,7 @@ export class TelegramWebhook extends pulumi.dynamic.Resource {
     super(
       new TelegramWebhookProvider(),
       name,
-      { ...args, webhookUrl: undefined },
+      { ...args, webhookUrl: undefined, drift: undefined },
       options,
       "agent-factory",
       "TelegramWebhook",
