@@ -200,6 +200,8 @@ export const vHydrationBundle = v.object({
   telegramBotToken: v.union(v.string(), v.null()),
   telegramApiUrl: v.string(),
   typingIndicator: v.boolean(),
+  /** How often the answer may be shown while it is being written, ms; null: not at all. */
+  previewIntervalMs: v.union(v.number(), v.null()),
   bridgeRuntimeConfig: v.union(vBridgeRuntimeConfig, v.null()),
   attachments: v.array(
     v.object({

@@ -11,6 +11,7 @@ import { claimMessage } from "./queue/claim.ts";
 import { completeMessage } from "./queue/complete.ts";
 import { failMessage, releaseMessage } from "./queue/fail.ts";
 import { heartbeat as beat } from "./queue/heartbeat.ts";
+import { previewAnswer } from "./queue/preview.ts";
 import { controlStateOf, inboxOf } from "./queue/inbox.ts";
 import { answerFileUploadUrls } from "./snapshots/answerFiles.ts";
 import { failUpload, finalizeUpload } from "./snapshots/finalize.ts";
@@ -61,6 +62,13 @@ export const complete = workerMutation({
   },
   returns: v.boolean(),
   handler: (ctx, args) => completeMessage(ctx, ctx.worker, args),
+});
+
+/** Shows what has been written so far, where the runtime config asks for it. */
+export const preview = workerMutation({
+  args: { ...lease, text: v.string() },
+  returns: v.boolean(),
+  handler: (ctx, args) => previewAnswer(ctx, ctx.worker, args),
 });
 
 export const fail = workerMutation({

@@ -21,6 +21,8 @@ export interface FactoryOptions {
   readonly config?: Omit<RuntimeConfigInput, "provider">;
   /** Folder whose convex.json names the functions; default: the repository. */
   readonly root?: string;
+  /** Token of the default bot, for a Bot API that knows it. */
+  readonly botToken?: string;
 }
 
 /** The token of a worker, as the scaler derives it. */
@@ -53,7 +55,7 @@ export class Factory {
     }
   }
 
-  async #setUp({ workers, config, root }: FactoryOptions): Promise<void> {
+  async #setUp({ workers, config, root, botToken = "900:token-of-the-bot" }: FactoryOptions): Promise<void> {
     const { backend } = this;
     await backend.setEnvironment({
       SECRETS_KEY_RING: JSON.stringify({
@@ -68,7 +70,7 @@ export class Factory {
     const secrets = {
       "fly.apiToken": "fly-token",
       "convex.url": backend.siteUrl,
-      [BOT_SECRET_REF]: "900:token-of-the-bot",
+      [BOT_SECRET_REF]: botToken,
     };
     for (const [secretRef, plaintextValue] of Object.entries(secrets)) {
       await backend.call("action", "factory:importSecret", { secretRef, plaintextValue });
@@ -105,7 +107,7 @@ export class Factory {
         regions: ["iad"],
       },
       scaling: { minWorkers: workers, maxWorkers: workers, ...config?.scaling },
-      telegram: { apiUrl: this.machines.url },
+      telegram: { apiUrl: this.machines.url, ...config?.telegram },
     });
     if (!parsed.ok) throw new Error(parsed.problems.join("\n"));
     const applied: RuntimeConfig = parsed.config;

@@ -57,6 +57,7 @@ export async function hydrationBundle(
     telegramBotToken: botSecretRef === null ? null : await readSecret(ctx, botSecretRef),
     telegramApiUrl: config.telegram.apiUrl,
     typingIndicator: config.turn.typingIndicator,
+    previewIntervalMs: message.destination?.kind === "telegram" ? config.turn.previewIntervalMs : null,
     bridgeRuntimeConfig: await resolveBridge(ctx, agent),
     attachments: await attachments(ctx, message),
     snapshotVersion,

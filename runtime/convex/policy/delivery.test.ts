@@ -9,8 +9,8 @@ import {
 } from "./delivery.ts";
 
 const none = { plainText: false, withoutThread: false, asDocument: false };
-const text: AttemptedPart = { attempts: 1, contentKind: "text", fallbacks: none };
-const file: AttemptedPart = { attempts: 1, contentKind: "file", fallbacks: none };
+const text: AttemptedPart = { attempts: 1, contentKind: "text", fallbacks: none, editing: "none" };
+const file: AttemptedPart = { attempts: 1, contentKind: "file", fallbacks: none, editing: "none" };
 const refused = (status: number, description: string, retryAfterS: number | null = null): SendOutcome => ({
   kind: "refused",
   status,
@@ -137,4 +137,36 @@ test("pauses never shrink and are bounded", () => {
     expect(deliveryBackoffMs(attempts + 1)).toBeGreaterThanOrEqual(deliveryBackoffMs(attempts));
     expect(deliveryBackoffMs(attempts)).toBeLessThanOrEqual(120_000);
   }
+});
+
+describe("a call that changes a message", () => {
+  const preview: AttemptedPart = { ...text, editing: "preview" };
+  const takeover: AttemptedPart = { ...text, editing: "takeover" };
+  const withdrawal: AttemptedPart = { ...takeover, contentKind: "withdrawal" };
+
+  test("may be repeated when its outcome is unknown, a bounded number of times", () => {
+    const unknown: SendOutcome = { kind: "unknown", description: "timeout" };
+    expect(decideDelivery(takeover, unknown, NOW)).toMatchObject({ next: "retry", at: NOW + 1_000 });
+    expect(decideDelivery({ ...takeover, attempts: DELIVERY_ATTEMPTS_MAX }, unknown, NOW)).toMatchObject({
+      next: "unknown",
+    });
+  });
+
+  test("has happened when Telegram finds nothing left to change", () => {
+    const same = refused(400, "Bad Request: message is not modified: specified new message content …");
+    expect(decideDelivery(takeover, same, NOW)).toEqual({ next: "sent", telegramMessageId: null });
+    const gone = refused(400, "Bad Request: message to delete not found");
+    expect(decideDelivery(withdrawal, gone, NOW)).toEqual({ next: "sent", telegramMessageId: null });
+    expect(decideDelivery(text, same, NOW)).toMatchObject({ next: "failed" });
+  });
+
+  test("that is gone: an answer becomes a message of its own, a preview ends", () => {
+    const gone = refused(400, "Bad Request: message to edit not found");
+    expect(decideDelivery(takeover, gone, NOW)).toMatchObject({
+      next: "retry",
+      at: NOW,
+      fallbacks: { asNewMessage: true },
+    });
+    expect(decideDelivery(preview, gone, NOW)).toMatchObject({ next: "failed", unreachable: false });
+  });
 });

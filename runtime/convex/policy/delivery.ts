@@ -19,14 +19,24 @@ export type SendOutcome =
   /** Timeout, broken connection, 5xx: it may have arrived. */
   | { kind: "unknown"; description: string };
 
-export type Fallbacks = { plainText: boolean; withoutThread: boolean; asDocument: boolean };
+export type Fallbacks = {
+  plainText: boolean;
+  withoutThread: boolean;
+  asDocument: boolean;
+  asNewMessage?: boolean | undefined;
+};
 
 /** What the decision needs to know of a part. */
 export type AttemptedPart = {
   /** Attempts made, this one included. */
   attempts: number;
-  contentKind: "text" | "file";
+  contentKind: "text" | "file" | "withdrawal";
   fallbacks: Fallbacks;
+  /**
+   * The call changes a message that is there already, so that doing it twice is doing it once: a preview its own
+   * (`preview`), or what takes a preview's place (`takeover`), which must be said even when that message is gone.
+   */
+  editing: "none" | "preview" | "takeover";
 };
 
 export type DeliveryDecision =
@@ -51,6 +61,9 @@ const FORMAT_REFUSED =
 const THREAD_GONE = /message thread not found|topic_(?:deleted|closed)|thread not found/i;
 const CHAT_GONE =
   /chat not found|user is deactivated|bot was (?:blocked|kicked)|peer_id_invalid|have no rights to send/i;
+/** The message says already what it should say, or is gone already: an earlier try of this very call did it. */
+const EDIT_DONE = /message is not modified|message to delete not found/i;
+const EDIT_TARGET_GONE = /message to edit not found|message can't be edited|message_id_invalid/i;
 const PHOTO_REFUSED = /photo|image|wrong type of (?:the )?file|wrong file identifier/i;
 
 /** Decides after one attempt. `now` is backend time, ms. */
@@ -59,7 +72,9 @@ export function decideDelivery(part: AttemptedPart, outcome: SendOutcome, now: n
     case "sent":
       return { next: "sent", telegramMessageId: outcome.telegramMessageId };
     case "unknown":
-      return { next: "unknown", error: outcome.description };
+      return part.editing !== "none" && part.attempts < DELIVERY_ATTEMPTS_MAX
+        ? laterOrFailed(part, outcome.description, deliveryBackoffMs(part.attempts), now)
+        : { next: "unknown", error: outcome.description };
     case "not_sent":
       return laterOrFailed(part, outcome.description, deliveryBackoffMs(part.attempts), now);
     case "refused":
@@ -81,6 +96,8 @@ function decideRefused(
   if (outcome.migrateToChatId !== null) {
     return laterOrFailed(part, description, 0, now, part.fallbacks, outcome.migrateToChatId);
   }
+  if (part.editing !== "none" && EDIT_DONE.test(description))
+    return { next: "sent", telegramMessageId: null };
   if (status === 403 || CHAT_GONE.test(description))
     return { next: "failed", error: description, unreachable: true };
   // A wrong token gets better when the operator imports the right one, which takes minutes, not milliseconds.
@@ -95,6 +112,9 @@ function decideRefused(
 /** The next thing to leave out, each at most once; null when nothing is left. */
 function nextFallback(part: AttemptedPart, description: string): Fallbacks | null {
   const { fallbacks } = part;
+  if (part.editing === "takeover" && part.contentKind === "text" && EDIT_TARGET_GONE.test(description)) {
+    return { ...fallbacks, asNewMessage: true };
+  }
   if (THREAD_GONE.test(description) && !fallbacks.withoutThread) return { ...fallbacks, withoutThread: true };
   if (part.contentKind === "text" && FORMAT_REFUSED.test(description) && !fallbacks.plainText) {
     return { ...fallbacks, plainText: true };

@@ -125,6 +125,11 @@ const turnSchema = z
     dedication: z.enum(["none", "agent", "conversation"]).default("none"),
     /** Show a typing indicator while the agent works. */
     typingIndicator: z.boolean().default(true),
+    /**
+     * Show an answer in the chat while it is being written, by editing one message at most this often, ms. null: only
+     * the finished answer is sent. Telegram takes about one message a second per chat, and 20 a minute per group.
+     */
+    previewIntervalMs: milliseconds(1_500, MINUTE).nullable().default(null),
   })
   .prefault({});
 

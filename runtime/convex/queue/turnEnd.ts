@@ -8,7 +8,7 @@ import type { MutationCtx } from "../_generated/server.js";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { hasRoom } from "../policy/wake.ts";
 import { noteWorkerIdle } from "../scaler/kick.ts";
-import { storeNotice } from "../replies/outbox.ts";
+import { storeNotice, withdrawPreview } from "../replies/outbox.ts";
 import { type HeadChange, refreshHead } from "./heads.ts";
 import { openConversation, saveConversation, type OpenConversation } from "./openConversation.ts";
 import { wakeForHead } from "./wake.ts";
@@ -56,6 +56,9 @@ export async function endTurn(ctx: MutationCtx, turn: EndingTurn): Promise<HeadC
       messageId: message._id,
     });
   }
+  // What was shown of an answer must not stay when there is none.
+  const isSilent = end.kind === "cancelled" || (end.kind === "done" && end.answerText === null);
+  if (isSilent) await withdrawPreview(ctx, message);
   if (holder !== null) await unloadWorker(ctx, holder, message, turn.verdict, config);
   if (change.becameReady && turn.wakes !== false) await wakeForHead(ctx, open, change.message, config);
   return change;

@@ -25,10 +25,12 @@ export async function deliveryOf(
   ctx: QueryCtx,
   messageId: Id<"messageQueue">,
 ): Promise<{ state: DeliveryState; parts: number; deliveredAt: number | null }> {
-  const parts = await ctx.db
+  const rows = await ctx.db
     .query("outbox")
     .withIndex("by_message_seq", (q) => q.eq("messageId", messageId))
     .take(PARTS_READ_MAX);
+  // A preview is no part of the answer, whatever became of it.
+  const parts = rows.filter(({ reason, content }) => reason !== "preview" && content.kind !== "withdrawal");
   const has = (state: Doc<"outbox">["state"]): boolean => parts.some((part) => part.state === state);
   const state: DeliveryState =
     parts.length === 0
@@ -93,6 +95,8 @@ export const resendDelivery = internalMutation({
     const part = await ctx.db.get("outbox", partId);
     if (part === null) throw new FactoryError("not_found", `Delivery '${partId}' not found`);
     if (part.state !== "failed" && part.state !== "unknown") return { resent: false };
+    // Its answer has taken its place, or will.
+    if (part.reason === "preview" || part.content.kind === "withdrawal") return { resent: false };
     if (part.state === "unknown" && !acceptDuplicate) {
       throw new FactoryError(
         "conflict",

@@ -10,6 +10,7 @@ import { readRuntimeConfig } from "../config/read.ts";
 import { decideDelivery, type SendOutcome } from "../policy/delivery.ts";
 import { readSecret } from "../secrets/read.ts";
 import { noteUnreachable } from "./chats.ts";
+import { editTarget } from "./editTarget.ts";
 import { endRun, kickLane, scheduleRun, startRun } from "./lanes.ts";
 import { vPartContent, vPartFallbacks, vTelegramDestination } from "./tables.ts";
 
@@ -18,6 +19,8 @@ export const TEXT_TIMEOUT_MS = 20_000;
 export const FILE_TIMEOUT_MS = 120_000;
 /** Time to record the outcome after the send's own timeout, before the part is declared unknown. */
 const RECORD_GRACE_MS = 15_000;
+/** Far more than a lane can hold: each belongs to a message of its own, and they are dealt with one by one. */
+const WITHDRAWALS_PASSED_MAX = 20;
 /** Parts that will never be deliverable are closed together, this many per transaction. */
 const UNREACHABLE_BATCH = 200;
 
@@ -43,6 +46,7 @@ const vSendJob = v.object({
   destination: vTelegramDestination,
   content: vPartContent,
   fallbacks: vPartFallbacks,
+  editsMessageId: v.union(v.number(), v.null()),
   timeoutMs: v.number(),
 });
 
@@ -67,7 +71,7 @@ export const step = internalMutation({
 
     // An announced part without outcome: whoever took it may still be sending. Only the watchdog may go on.
     if ((await firstIn(ctx, lane.lane, "sending")) !== null) return null;
-    const part = await firstIn(ctx, lane.lane, "pending");
+    const part = await firstSendable(ctx, lane.lane, now);
     if (part === null || part.nextAttemptAt > now) {
       await endRun(ctx, lane, part === null ? null : part.nextAttemptAt);
       return null;
@@ -103,6 +107,7 @@ export const step = internalMutation({
       destination: part.destination,
       content: part.content,
       fallbacks: part.fallbacks,
+      editsMessageId: await editTarget(ctx, part),
       timeoutMs,
     };
   },
@@ -123,6 +128,7 @@ export const wakeLane = internalMutation({
 /**
  * Takes the lane of a dead run back. A part that was announced and has no outcome may have arrived: it becomes
  * unknown, is never sent again, and the next part goes on, because a chat must not fall silent over one lost answer.
+ * Only an edit is repeated, since editing twice is editing once.
  */
 export const watchLane = internalMutation({
   args: { laneId: v.id("outboxLanes"), run: v.number() },
@@ -137,11 +143,15 @@ export const watchLane = internalMutation({
     }
     const sending = await firstIn(ctx, lane.lane, "sending");
     if (sending !== null) {
-      await ctx.db.patch("outbox", sending._id, {
-        state: "unknown",
-        finishedAt: now,
-        lastError: "the sender stopped between announcing the part and recording its outcome",
-      });
+      const lastError = "the sender stopped between announcing the part and recording its outcome";
+      const repeatable = (await editTarget(ctx, sending)) !== null;
+      await ctx.db.patch(
+        "outbox",
+        sending._id,
+        repeatable
+          ? { state: "pending", nextAttemptAt: now, lastError }
+          : { state: "unknown", finishedAt: now, lastError },
+      );
     }
     if ((await firstIn(ctx, lane.lane, "pending")) === null) await endRun(ctx, lane, null);
     else if (sending === null) await scheduleRun(ctx, lane, lane.run, now);
@@ -159,6 +169,18 @@ async function firstIn(
     .query("outbox")
     .withIndex("by_lane_state_seq", (q) => q.eq("lane", lane).eq("state", state))
     .first();
+}
+
+/** The lane's next part; withdrawals of previews that never appeared are passed over for good. */
+async function firstSendable(ctx: MutationCtx, lane: string, now: number): Promise<Doc<"outbox"> | null> {
+  for (let passed = 0; passed < WITHDRAWALS_PASSED_MAX; passed += 1) {
+    const part = await firstIn(ctx, lane, "pending");
+    const isVain =
+      part !== null && part.content.kind === "withdrawal" && (await editTarget(ctx, part)) === null;
+    if (!isVain) return part;
+    await ctx.db.patch("outbox", part._id, { state: "cancelled", finishedAt: now });
+  }
+  return null;
 }
 
 /**
@@ -196,7 +218,13 @@ async function applyOutcome(
   now: number,
 ): Promise<void> {
   const decision = decideDelivery(
-    { attempts: part.attempts, contentKind: part.content.kind, fallbacks: part.fallbacks },
+    {
+      attempts: part.attempts - (part.attemptsBefore ?? 0),
+      contentKind: part.content.kind,
+      fallbacks: part.fallbacks,
+      editing:
+        (await editTarget(ctx, part)) === null ? "none" : part.edits === undefined ? "preview" : "takeover",
+    },
     outcome,
     now,
   );

@@ -5,6 +5,7 @@ import type { MutationCtx } from "../_generated/server.js";
 import type { Answer, Destination } from "../validators.ts";
 import { emitMessageEvent, type EventType } from "../api/events.ts";
 import { controlLane, ensureLane, kickLane } from "./lanes.ts";
+import { takePreview } from "./preview.ts";
 
 type TelegramDestination = Extract<Destination, { kind: "telegram" }>;
 type PartContent = Doc<"outbox">["content"];
@@ -28,14 +29,38 @@ export async function storeAnswer(
     ...textParts(answer.text).map((part): PartContent => ({ kind: "text", ...part })),
     ...(answer.files ?? []).slice(0, FILES_MAX).map((file): PartContent => ({ kind: "file", ...file })),
   ];
-  await appendParts(ctx, contents, {
-    lane: message.conversationId,
-    conversationId: message.conversationId,
-    messageId: message._id,
-    reason: "answer",
-    destination,
-  });
+  await appendParts(
+    ctx,
+    contents,
+    {
+      lane: message.conversationId,
+      conversationId: message.conversationId,
+      messageId: message._id,
+      reason: "answer",
+      destination,
+    },
+    await takePreview(ctx, message._id),
+  );
   return { parts: contents.length };
+}
+
+/** Takes the preview of a message back that ended without a word: cancelled, or an agent that chose silence. */
+export async function withdrawPreview(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
+  if (message.destination?.kind !== "telegram") return;
+  const preview = await takePreview(ctx, message._id);
+  if (preview === null) return;
+  await appendParts(
+    ctx,
+    [],
+    {
+      lane: message.conversationId,
+      conversationId: message.conversationId,
+      messageId: message._id,
+      reason: "withdrawal",
+      destination: message.destination,
+    },
+    preview,
+  );
 }
 
 export type Notice = {
@@ -67,6 +92,8 @@ export async function storeNotice(ctx: MutationCtx, notice: Notice): Promise<voi
   }
   if (destination === null || destination.kind !== "telegram") return;
   const { conversationId } = notice.conversation;
+  const replaces =
+    ending === undefined || notice.messageId === undefined ? null : await takePreview(ctx, notice.messageId);
   await appendParts(
     ctx,
     textParts(notice.text).map((part): PartContent => ({ kind: "text", ...part })),
@@ -77,12 +104,14 @@ export async function storeNotice(ctx: MutationCtx, notice: Notice): Promise<voi
       reason: notice.reason,
       destination,
     },
+    replaces,
   );
 }
 
+/** Appends parts to a lane. Where a preview stands in the chat, the first text takes its place. */
 async function appendParts(
   ctx: MutationCtx,
-  contents: readonly PartContent[],
+  said: readonly PartContent[],
   common: {
     lane: string;
     conversationId: string;
@@ -90,7 +119,10 @@ async function appendParts(
     reason: string;
     destination: TelegramDestination;
   },
+  preview: Doc<"outbox"> | null,
 ): Promise<void> {
+  const isReplaced = preview === null || said[0]?.kind === "text";
+  const contents: readonly PartContent[] = isReplaced ? said : [{ kind: "withdrawal" }, ...said];
   if (contents.length === 0) return;
   const now = Date.now();
   const lane = await ensureLane(ctx, common.lane);
@@ -102,6 +134,7 @@ async function appendParts(
       destination: index === 0 ? common.destination : withoutReply,
       seq: lane.nextSeq + index,
       content,
+      ...(index === 0 && preview !== null ? { edits: preview._id } : {}),
       state: "pending",
       fallbacks: { plainText: false, withoutThread: false, asDocument: false },
       attempts: 0,

@@ -10,6 +10,8 @@ export type SendJob = {
   destination: Doc<"outbox">["destination"];
   content: Doc<"outbox">["content"];
   fallbacks: Doc<"outbox">["fallbacks"];
+  /** Telegram's id of the message that this part changes; null for one that is sent anew. */
+  editsMessageId: number | null;
   timeoutMs: number;
 };
 
@@ -33,15 +35,17 @@ function address(job: SendJob): Record<string, string | number | object> {
 
 /** Builds the call. `blob` is the stored file of a file part, null for text. */
 export function buildSend(job: SendJob, blob: Blob | null): SendRequest {
-  const { content } = job;
+  const { content, editsMessageId } = job;
+  const message = { chat_id: job.destination.chatId, message_id: editsMessageId };
+  if (content.kind === "withdrawal") return { method: "deleteMessage", body: message };
   if (content.kind === "text") {
     const text = job.fallbacks.plainText
       ? { text: content.plain }
       : { text: content.html, parse_mode: "HTML" };
-    return {
-      method: "sendMessage",
-      body: { ...address(job), ...text, link_preview_options: { is_disabled: true } },
-    };
+    const shown = { ...text, link_preview_options: { is_disabled: true } };
+    return editsMessageId === null
+      ? { method: "sendMessage", body: { ...address(job), ...shown } }
+      : { method: "editMessageText", body: { ...message, ...shown } };
   }
   const file = blob ?? new Blob([]);
   const asPhoto =

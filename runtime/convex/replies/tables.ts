@@ -20,6 +20,8 @@ export const vPartContent = v.union(
     fileName: v.string(),
     mimeType: v.optional(v.string()),
   }),
+  /** Takes back the preview that `edits` names: its message ended without an answer. */
+  v.object({ kind: v.literal("withdrawal") }),
 );
 
 /**
@@ -41,13 +43,15 @@ export const vPartFallbacks = v.object({
   plainText: v.boolean(),
   withoutThread: v.boolean(),
   asDocument: v.boolean(),
+  /** The message to edit is gone: what it should have said goes as a message of its own. */
+  asNewMessage: v.optional(v.boolean()),
 });
 
 /** Tables of the way out. The rules of what to do after each outcome live in policy/delivery.ts. */
 export const replyTables = {
   /**
    * One row per part of an answer or notice: the outbox.
-   * Written by replies/outbox.ts (insert) and replies/delivery.ts (state); deleted by retention.
+   * Written by replies/outbox.ts and replies/preview.ts (insert), replies/delivery.ts (state); deleted by retention.
    */
   outbox: defineTable({
     lane: v.string(),
@@ -69,6 +73,10 @@ export const replyTables = {
     intentAt: v.optional(v.number()),
     finishedAt: v.optional(v.number()),
     telegramMessageId: v.optional(v.number()),
+    /** The preview whose message this part takes over by editing it (replies/preview.ts). */
+    edits: v.optional(v.id("outbox")),
+    /** Attempts of a preview's earlier texts: each text has its own bounded attempts. */
+    attemptsBefore: v.optional(v.number()),
     /** Telegram's own words for the last refusal, never the request. */
     lastError: v.optional(v.string()),
     /** The person blocked the bot or left: no further part will reach this chat. */

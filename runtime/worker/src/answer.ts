@@ -10,6 +10,7 @@ import { takeOutbox, uploadFiles } from "./attachments/send.ts";
 import type { WorkerBackend } from "./backend/backend.ts";
 import type { LeaseKeeper } from "./lease.ts";
 import type { Log } from "./log.ts";
+import { startPreview } from "./reply/preview.ts";
 import { startTyping } from "./reply/typing.ts";
 import { type FolderFile, scanFolder, sha256Hex } from "./snapshot/folder.ts";
 import { PROFILE_PATH, TRANSCRIPT_PATH } from "./snapshot/limits.ts";
@@ -84,6 +85,7 @@ async function answerOnce(
   deps.reached?.("hydrated");
 
   const stopTyping = startTyping(bundle, signal);
+  const preview = startPreview(backend, keeper.ref, bundle.previewIntervalMs, signal);
   try {
     const resident = await residents.obtain(bundle, signal);
     signal.throwIfAborted();
@@ -103,6 +105,7 @@ async function answerOnce(
       idempotencyKey: `${claim.messageId}:${claim.attempt}${run === 1 ? "" : `:${run}`}:${claim.leaseId}`,
       timeoutMs: claim.turnTimeoutMs,
       signal,
+      onText: (written) => preview.offer(written),
       setup: {
         messageId: claim.messageId,
         tools: resident.tools.tools,
@@ -110,6 +113,7 @@ async function answerOnce(
         bridge: resolveBridge(bundle),
       },
     });
+    preview.stop();
     if (result.kind !== "answered") throw new TurnFailed(`The turn ended ${result.kind}: ${result.reason}`);
     const modelEndedAt = performance.now();
     deps.reached?.("modelAnswered");
@@ -125,6 +129,7 @@ async function answerOnce(
     });
     return stored === null ? null : { ...timings, ...stored };
   } finally {
+    preview.stop();
     stopTyping();
   }
 }

@@ -66,6 +66,8 @@ export interface FakeDeployment {
   /** Completed turns, in order. */
   answers: Array<{ messageId: MessageId; workerId: string }>;
   calls: string[];
+  /** Texts shown while they were written, in order. */
+  previews: string[];
   readyReports: ReadyReport[];
   stoppedReasons: string[];
   snapshotsOf(conversationId: string): FakeSnapshot[];
@@ -194,6 +196,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
             telegramBotToken: null,
             telegramApiUrl: "http://127.0.0.1:9",
             typingIndicator: false,
+            previewIntervalMs: null,
             bridgeRuntimeConfig: null,
             attachments: [],
             snapshotVersion: latest?.version ?? null,
@@ -228,6 +231,12 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
           history.set(message.conversationId, rows);
           settle();
           notify();
+          return true;
+        }),
+      preview: (lease, text) =>
+        log("preview", () => {
+          if (held(lease) === null) return false;
+          deployment.previews.push(text);
           return true;
         }),
       fail: (lease, errorMessage, errorKind) =>
@@ -387,6 +396,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     },
     answers: [],
     calls: [],
+    previews: [],
     readyReports: [],
     stoppedReasons: [],
     snapshotsOf,

@@ -15,6 +15,8 @@ export interface ChatRequest {
 }
 export type ModelReply =
   | { kind: "text"; text: string }
+  /** Writes word by word, with a pause after each, ms. */
+  | { kind: "slowly"; words: string[]; pauseMs: number }
   | { kind: "tool"; name: string; args: unknown }
   | { kind: "status"; status: number }
   /** Streams something, then breaks the connection. */
@@ -96,6 +98,13 @@ async function handle(
         null,
       );
       chunk({}, "tool_calls");
+      break;
+    case "slowly":
+      for (const word of reply.words) {
+        chunk({ role: "assistant", content: word }, null);
+        await new Promise((resolve) => setTimeout(resolve, reply.pauseMs));
+      }
+      chunk({}, "stop");
       break;
     case "text":
       chunk({ role: "assistant", content: reply.text }, null);

@@ -33,6 +33,8 @@ export interface TurnInput {
   timeoutMs: number;
   /** Aborts the turn at once. */
   signal: AbortSignal;
+  /** Told the whole text so far while the model writes; what counts is the turn's result. */
+  onText?: (text: string) => void;
   setup: TurnSetup;
 }
 
@@ -210,6 +212,7 @@ export function createEngine(
       });
     };
     input.signal.addEventListener("abort", onAbort, { once: true });
+    const stopListening = target.rpc.onAssistantText(input.idempotencyKey, input.onText ?? (() => undefined));
     try {
       const result = parseTurnResult(await Promise.race([run, rejectOnAbort(input.signal)]));
       if (result.kind === "failed" && fatalGatewayError.test(result.reason)) {
@@ -220,6 +223,7 @@ export function createEngine(
       input.signal.throwIfAborted();
       throw judged(error);
     } finally {
+      stopListening();
       input.signal.removeEventListener("abort", onAbort);
     }
   };

@@ -51,6 +51,7 @@ const PROTOCOL = 4;
 export class GatewayRpc {
   readonly #socket: WebSocket;
   readonly #pending = new Map<string, Pending>();
+  readonly #textListeners = new Map<string, (text: string) => void>();
   #nextId = 1;
   #closed = false;
   /** Resolves when the socket is gone, for whatever reason. */
@@ -126,6 +127,12 @@ export class GatewayRpc {
     });
   }
 
+  /** Tells what a run has written so far, each time from its beginning. @returns the way to stop. */
+  onAssistantText(runId: string, listener: (text: string) => void): () => void {
+    this.#textListeners.set(runId, listener);
+    return () => void this.#textListeners.delete(runId);
+  }
+
   close(): void {
     this.#socket.close();
   }
@@ -140,9 +147,17 @@ export class GatewayRpc {
       this.#socket.close();
       return null;
     }
+    if (frame.type === "event" && frame.event === "agent") this.#tellText(frame.payload);
     if (frame.type === "event") return typeof frame.event === "string" ? frame.event : null;
     if (frame.type === "res" && typeof frame.id === "string") this.#settle(frame.id, frame);
     return null;
+  }
+
+  #tellText(payload: unknown): void {
+    const event = payload as { runId?: unknown; stream?: unknown; data?: { text?: unknown } } | undefined;
+    if (event?.stream !== "assistant" || typeof event.runId !== "string") return;
+    const text = event.data?.text;
+    if (typeof text === "string") this.#textListeners.get(event.runId)?.(text);
   }
 
   #settle(id: string, frame: Frame): void {

@@ -46,6 +46,8 @@ export interface WorkerBackend {
   /** Without a lease: the liveness of an idle worker. */
   heartbeat(lease: LeaseRef | null): Promise<boolean>;
   complete(turn: CompletedTurn): Promise<boolean>;
+  /** Shows what has been written so far in the chat. false: no further preview is wanted. */
+  preview(lease: LeaseRef, text: string): Promise<boolean>;
   fail(lease: LeaseRef, errorMessage: string, errorKind: "retryable" | "permanent"): Promise<FailOutcome>;
   release(lease: LeaseRef, reason: string): Promise<boolean>;
   controlState(): Promise<ControlState>;

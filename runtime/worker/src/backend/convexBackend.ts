@@ -53,6 +53,7 @@ export function connectBackend(options: ConvexBackendOptions): WorkerBackend {
         ...(usage === undefined ? {} : { usage }),
         ...(timings === undefined ? {} : { timings }),
       }),
+    preview: (lease, text) => mutate("preview", { ...fence(lease), text }),
     fail: (lease, errorMessage, errorKind) => mutate("fail", { ...fence(lease), errorMessage, errorKind }),
     release: (lease, reason) => mutate("release", { ...fence(lease), reason }),
     controlState: () => ask("controlState", {}),
