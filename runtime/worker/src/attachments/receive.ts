@@ -60,7 +60,13 @@ class AttachmentError extends Error {
   override name = "AttachmentError";
 }
 
-const getFileSchema = z.object({ ok: z.boolean(), result: z.object({ file_path: z.string() }).optional() });
+const getFileSchema = z.object({
+  ok: z.boolean(),
+  result: z.object({ file_path: z.string() }).optional(),
+  description: z.string().optional(),
+});
+/** What Telegram says of a file beyond its limit; updates do not always carry a size. */
+const TOO_BIG = /file is too big/i;
 
 /** The URL to fetch. It contains the bot's token for a file of Telegram, so it must never reach a log. */
 async function sourceOf(file: IncomingFile, bundle: HydrationBundle, signal: AbortSignal): Promise<string> {
@@ -75,6 +81,8 @@ async function sourceOf(file: IncomingFile, bundle: HydrationBundle, signal: Abo
   });
   const parsed = getFileSchema.safeParse(await response.json());
   const path = parsed.success ? parsed.data.result?.file_path : undefined;
+  if (parsed.success && TOO_BIG.test(parsed.data.description ?? ""))
+    throw new AttachmentError("it is larger than 20 MB");
   if (path === undefined) throw new AttachmentError("Telegram no longer has it");
   return `${api}/file/bot${bundle.telegramBotToken}/${path.split("/").map(encodeURIComponent).join("/")}`;
 }
