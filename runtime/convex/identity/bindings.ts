@@ -52,16 +52,20 @@ export type NewBinding = Person & {
   conversationId?: string | undefined;
 };
 
-/** Binds, closing what was active for the person and for the Telegram user before. */
+/**
+ * Binds, closing what was active for the person and for the Telegram user or group before. Whoever is re-bound keeps
+ * the Telegram account that they have paired, and with the same agent their conversation.
+ */
 export async function bind(
   ctx: MutationCtx,
-  binding: NewBinding,
+  asked: NewBinding,
   now: number,
 ): Promise<Id<"identityBindings">> {
-  requirePersonId(binding.consumerUserId);
-  await requireEnabledAgent(ctx, binding.agentKey);
-  await revokePerson(ctx, binding, "re-bound", now);
-  const { telegramUserId } = binding;
+  requirePersonId(asked.consumerUserId);
+  await requireEnabledAgent(ctx, asked.agentKey);
+  const binding = { ...inherited(await activeBinding(ctx, asked), asked), ...given(asked) };
+  await closePerson(ctx, asked, "re-bound", now);
+  const { telegramUserId, telegramChatId } = binding;
   if (telegramUserId !== undefined) {
     const others = await ctx.db
       .query("identityBindings")
@@ -69,7 +73,37 @@ export async function bind(
       .take(ACTIVE_MAX);
     for (const other of others) await close(ctx, other, "telegram user bound to another person", now);
   }
+  if (telegramUserId === undefined && telegramChatId !== undefined) {
+    const others = await ctx.db
+      .query("identityBindings")
+      .withIndex("by_telegram_chat", (q) => q.eq("telegramChatId", telegramChatId).eq("status", "active"))
+      .take(ACTIVE_MAX);
+    for (const other of others) await close(ctx, other, "group bound to another person", now);
+  }
   return await ctx.db.insert("identityBindings", { ...binding, status: "active", boundAt: now });
+}
+
+/** What a new binding takes over from the one it replaces, for as far as it says nothing of it. */
+function inherited(former: Binding | null, asked: NewBinding): Partial<NewBinding> {
+  if (former === null) return {};
+  const sameAgent = former.agentKey === asked.agentKey;
+  // A bot of the former agent's own never reaches another agent; a shared one does.
+  const botStays = sameAgent || former.botSecretRef !== `telegram.botToken.${former.agentKey}`;
+  const namesTelegram = asked.telegramUserId !== undefined || asked.telegramChatId !== undefined;
+  return given({
+    ...(namesTelegram
+      ? {}
+      : {
+          telegramUserId: former.telegramUserId,
+          telegramChatId: former.telegramChatId,
+          botSecretRef: botStays ? former.botSecretRef : undefined,
+        }),
+    conversationId: sameAgent ? former.conversationId : undefined,
+  });
+}
+
+function given<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** @throws invalid_argument for a blank or overlong id. */
@@ -96,12 +130,7 @@ async function close(ctx: MutationCtx, binding: Binding, because: string, now: n
 }
 
 /** Closes every active binding of the person; returns how many. */
-export async function revokePerson(
-  ctx: MutationCtx,
-  person: Person,
-  because: string,
-  now: number,
-): Promise<number> {
+async function closePerson(ctx: MutationCtx, person: Person, because: string, now: number): Promise<number> {
   const active = await ctx.db
     .query("identityBindings")
     .withIndex("by_person", (q) =>
@@ -110,6 +139,21 @@ export async function revokePerson(
     .take(ACTIVE_MAX);
   for (const binding of active) await close(ctx, binding, because, now);
   return active.length;
+}
+
+/** Pairing codes of one person that can be pending: one per agent, and far fewer than this. */
+const CODES_MAX = 200;
+
+/** Ends what the person has and what they could still use to come back: bindings and pending pairing codes. */
+async function revokePerson(ctx: MutationCtx, person: Person, now: number): Promise<number> {
+  const codes = await ctx.db
+    .query("pairingCodes")
+    .withIndex("by_person_status", (q) =>
+      q.eq("companyId", person.companyId).eq("consumerUserId", person.consumerUserId).eq("status", "pending"),
+    )
+    .take(CODES_MAX);
+  for (const code of codes) await ctx.db.patch("pairingCodes", code._id, { status: "expired" });
+  return await closePerson(ctx, person, "revoked", now);
 }
 
 const vPerson = { consumerUserId: v.string(), companyId: v.optional(v.string()) };
@@ -161,7 +205,7 @@ export const revokeUserAgentBinding = internalMutation({
   args: { ...vPerson, actor: v.optional(v.string()) },
   returns: v.object({ revoked: v.number() }),
   handler: async (ctx, { actor, ...person }) => {
-    const revoked = await revokePerson(ctx, person, "revoked", Date.now());
+    const revoked = await revokePerson(ctx, person, Date.now());
     await recordAudit(ctx, {
       actor: actor ?? "operator",
       action: "binding.revoke",

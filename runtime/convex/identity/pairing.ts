@@ -25,7 +25,7 @@ import {
   pairingErrors,
 } from "../policy/pairing.ts";
 import { sha256Hex } from "../secrets/digest.ts";
-import { bind, requireEnabledAgent, requirePersonId } from "./bindings.ts";
+import { bind, bindingOfTelegramUser, requireEnabledAgent, requirePersonId } from "./bindings.ts";
 
 type Code = Doc<"pairingCodes">;
 
@@ -150,27 +150,34 @@ export type PairingAttempt = {
   botAgentKey: string | null;
 };
 
-/** Uses a code: binds the person to the agent through this chat. Failures count against the Telegram user. */
+/**
+ * Uses a code: binds the person to the agent through this chat. Failures count against the Telegram user, but for
+ * one: who opens their own link a second time. `isOwn`: the code has worked for this very Telegram user, and still
+ * does.
+ */
 export async function consumeCode(
   ctx: MutationCtx,
   attempt: PairingAttempt,
   now: number,
-): Promise<PairingResult> {
+): Promise<{ result: PairingResult; isOwn: boolean }> {
+  const refused = (error: string, isOwn = false) => ({ result: { status: "failed" as const, error }, isOwn });
   const { telegramUserId } = attempt;
   const attempts = await ctx.db
     .query("pairingAttempts")
     .withIndex("by_telegram_user", (q) => q.eq("telegramUserId", telegramUserId))
     .unique();
-  if (attemptsExhausted(attempts, now)) return { status: "failed", error: pairingErrors.tooManyAttempts };
+  if (attemptsExhausted(attempts, now)) return refused(pairingErrors.tooManyAttempts);
 
   const found = await findCode(ctx, attempt.code);
   const usable = found !== null && (attempt.botAgentKey === null || attempt.botAgentKey === found.agentKey);
   const decision = decideConsume(usable ? found : null, now);
   if (!decision.ok || found === null) {
+    const error = decision.ok ? pairingErrors.notFound : decision.error;
+    if (usable && (await isOwnCode(ctx, found, telegramUserId))) return refused(error, true);
     const failure = afterFailure(attempts, now);
     if (attempts === null) await ctx.db.insert("pairingAttempts", { telegramUserId, ...failure });
     else await ctx.db.patch("pairingAttempts", attempts._id, failure);
-    return { status: "failed", error: decision.ok ? pairingErrors.notFound : decision.error };
+    return refused(error);
   }
   await ctx.db.patch("pairingCodes", found._id, { status: "used", usedAt: now, telegramUserId });
   if (attempts !== null) await ctx.db.delete("pairingAttempts", attempts._id);
@@ -194,7 +201,19 @@ export async function consumeCode(
     outcome: "ok",
     detail: `agent ${found.agentKey}`,
   });
-  return { status: "used", consumerUserId: found.consumerUserId, agentKey: found.agentKey };
+  const { consumerUserId, agentKey } = found;
+  return { result: { status: "used", consumerUserId, agentKey }, isOwn: true };
+}
+
+/** Whether the code made the binding that the Telegram user has. */
+async function isOwnCode(ctx: QueryCtx, code: Code, telegramUserId: string): Promise<boolean> {
+  if (code.status !== "used" || code.telegramUserId !== telegramUserId) return false;
+  const binding = await bindingOfTelegramUser(ctx, telegramUserId);
+  return (
+    binding?.agentKey === code.agentKey &&
+    binding.consumerUserId === code.consumerUserId &&
+    binding.companyId === code.companyId
+  );
 }
 
 /** The same for callers with another way in than our webhook. */
@@ -215,7 +234,7 @@ export const consumePairingCode = internalMutation({
   ) => {
     // Failures are returned rather than thrown: a throw would roll the count of failed attempts back.
     const attempt = { code, telegramUserId, telegramChatId, botSecretRef, botAgentKey: null };
-    return await consumeCode(ctx, attempt, Date.now());
+    return (await consumeCode(ctx, attempt, Date.now())).result;
   },
 });
 

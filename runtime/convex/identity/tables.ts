@@ -48,6 +48,7 @@ export const identityTables = {
   })
     .index("by_hash", ["codeHash"])
     .index("by_pair", ["companyId", "consumerUserId", "agentKey", "status"])
+    .index("by_person_status", ["companyId", "consumerUserId", "status"])
     .index("by_expires_at", ["expiresAt"]),
 
   /** Failed pairing attempts of one Telegram user in the current window. Written by pairing; pruned with codes. */

@@ -32,7 +32,7 @@ export async function start(
     );
   }
   if (!message.chat.isPrivate) return await fail("pairing works in a private chat only", texts.pairInPrivate);
-  const result = await consumeCode(
+  const { result, isOwn } = await consumeCode(
     ctx,
     {
       code,
@@ -43,7 +43,10 @@ export async function start(
     },
     now,
   );
-  if (result.status === "failed") return await fail(result.error, texts.pairingFailed(result.error));
+  if (result.status === "failed") {
+    // Opening one's own link again is no mistake worth an error in the chat.
+    return await fail(result.error, isOwn ? texts.alreadyPaired : texts.pairingFailed(result.error));
+  }
   await say(ctx, incoming, chatLane(incoming), texts.paired, "pairing");
   return result;
 }

@@ -12,6 +12,7 @@ export const texts = {
     "/help – this list",
   ].join("\n"),
   paired: "You are connected. Write to me here and I will answer.",
+  alreadyPaired: "You are connected already. Write to me here and I will answer.",
   stranger: "This assistant is private. To use it, open the pairing link from the app that gave you access.",
   pairInPrivate: "Pairing works in a private chat with me only.",
   pairingFailed: (error: string): string =>
