@@ -73,7 +73,8 @@ export {
   updatePushJob,
 } from "./schedules/jobs.ts";
 export { dispatchDuePushJobs, triggerPushJobNow } from "./schedules/dispatch.ts";
-export { broadcastReport, resumeBroadcast, sendBroadcastToAllActiveAgents } from "./schedules/broadcast.ts";
+export { resumeBroadcast, sendBroadcastToAllActiveAgents } from "./schedules/broadcast.ts";
+export { broadcastReport } from "./schedules/broadcastReport.ts";
 
 // ---- consumer API
 export { createServiceKey, listServiceKeys, revokeServiceKey, rotateServiceKey } from "./api/keys.ts";

@@ -59,7 +59,7 @@ afterAll(async () => {
 
 /** Every document but the count of requests by key, which is what a key is limited by. */
 async function state(): Promise<Record<string, string>> {
-  const { serviceKeyUse: _, ...tables } = await factory.backend.exportTables();
+  const { serviceKeyBuckets: _, ...tables } = await factory.backend.exportTables();
   return tables;
 }
 

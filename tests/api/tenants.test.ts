@@ -15,7 +15,7 @@ import { type Known, requestNaming } from "./requests.ts";
 const MARK = "between-us";
 const HOUR_MS = 3_600_000;
 /** Written by the passing of time, or counting calls: none is of a company. */
-const VOLATILE = ["serviceKeyUse", "scaler", "counters", "workers", "workerSignals"];
+const VOLATILE = ["serviceKeyBuckets", "scaler", "counters", "workers", "workerSignals"];
 
 let factory: Factory;
 let operations: Described[];

@@ -659,6 +659,12 @@ export type CreatePushJobData = {
         timeZone: string;
         enabled?: boolean;
       };
+  headers?: {
+    /**
+     * The same key makes one job, however often it is sent
+     */
+    "Idempotency-Key"?: string;
+  };
   path?: never;
   query?: never;
   url: "/push-jobs";
@@ -815,6 +821,12 @@ export type UpdatePushJobResponse = UpdatePushJobResponses[keyof UpdatePushJobRe
 
 export type TriggerPushJobData = {
   body?: never;
+  headers?: {
+    /**
+     * The same key for the same job sends one message, however often it is sent
+     */
+    "Idempotency-Key"?: string;
+  };
   path: {
     jobId: string;
   };
@@ -827,7 +839,7 @@ export type TriggerPushJobResponses = {
    * Done
    */
   202: {
-    outcome: "enqueued" | "skipped" | "failed" | "not_due";
+    outcome: "enqueued" | "skipped" | "failed";
     reason: string | null;
     messageId: string | null;
   };
@@ -874,6 +886,12 @@ export type SendBroadcastData = {
   body: {
     title: string;
     text: string;
+  };
+  headers?: {
+    /**
+     * The same key starts one broadcast, however often it is sent; sent again, it tells its counts
+     */
+    "Idempotency-Key"?: string;
   };
   path?: never;
   query?: never;
@@ -922,6 +940,14 @@ export type GetBroadcastResponses = {
       outcome: "enqueued" | "skipped" | "failed";
       reason: string | null;
       messageId: string | null;
+      /**
+       * Of the message; null when it is not (or no longer) there
+       */
+      status: "queued" | "processing" | "done" | "dead_letter" | "cancelled" | null;
+      /**
+       * How far the agent's answer got in the person's chat
+       */
+      delivery: "none" | "pending" | "delivered" | "failed" | "unknown";
     }>;
     cursor: string | null;
   };

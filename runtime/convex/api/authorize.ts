@@ -40,13 +40,13 @@ export const authorize = internalMutation({
     if (!key.scopes.includes(scope)) return { kind: "forbidden", scope };
 
     const use = await ctx.db
-      .query("serviceKeyUse")
+      .query("serviceKeyBuckets")
       .withIndex("by_key_id", (q) => q.eq("keyId", keyId))
       .unique();
     const decision = decideUse(use, key.requestsPerMinute, now);
     if (!decision.allowed) return { kind: "rate_limited", retryAfterS: decision.retryAfterS };
-    if (use === null) await ctx.db.insert("serviceKeyUse", { keyId, ...decision.use });
-    else await ctx.db.patch("serviceKeyUse", use._id, decision.use);
+    if (use === null) await ctx.db.insert("serviceKeyBuckets", { keyId, ...decision.use });
+    else await ctx.db.patch("serviceKeyBuckets", use._id, decision.use);
     return {
       kind: "allowed",
       principal: { keyId, companyId: key.companyId, agentKeys: key.agentKeys ?? null },

@@ -144,7 +144,7 @@ async function run(
     params: parse(operation.params, params, "path"),
     query: parse(operation.query, Object.fromEntries(url.searchParams), "query"),
     body: await readBody(request, operation),
-    idempotencyKey: operation.idempotent ? idempotencyKey(request) : null,
+    idempotencyKey: operation.idempotent === undefined ? null : idempotencyKey(request),
   };
   return await operation.run(ctx, principal, input);
 }

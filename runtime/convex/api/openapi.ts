@@ -39,7 +39,7 @@ function describe(operation: Operation): Json {
     in: "header",
     required: false,
     schema: { type: "string", minLength: 1, maxLength: 128 },
-    description: "The same key in the same conversation accepts one message, however often it is sent",
+    description: operation.idempotent,
   };
   const hasBody = !(operation.body instanceof z.ZodUndefined);
   return {
@@ -49,7 +49,7 @@ function describe(operation: Operation): Json {
     parameters: [
       ...parameters(operation.params, "path"),
       ...parameters(operation.query, "query"),
-      ...(operation.idempotent ? [idempotency] : []),
+      ...(operation.idempotent === undefined ? [] : [idempotency]),
     ],
     ...(hasBody
       ? {

@@ -21,8 +21,8 @@ export type OperationSpec<P extends Shape, Q extends Shape, B extends z.ZodType,
   body: B;
   /** It reaches people and answers of any agent: refused to a key that is limited to some. */
   wholeCompany?: true;
-  /** Headers beside the body that the operation reads. */
-  idempotent?: true;
+  /** Set for operations that take an Idempotency-Key: what the same key means to it. */
+  idempotent?: string;
   status: 200 | 201 | 202;
   response: R;
   run(

@@ -26,6 +26,8 @@ export const errorShape = z.object({
 
 export const messageStatus = z.enum(["queued", "processing", "done", "dead_letter", "cancelled"]);
 
+export const deliveryState = z.enum(["none", "pending", "delivered", "failed", "unknown"]);
+
 export const messageShape = z.object({
   messageId: z.string(),
   conversationId: z.string(),
@@ -43,14 +45,19 @@ export const messageShape = z.object({
   error: z.string().nullable().describe("Why the last attempt failed"),
   delivery: z
     .object({
-      state: z.enum(["none", "pending", "delivered", "failed", "unknown"]),
+      state: deliveryState,
       parts: z.number(),
       deliveredAt: time.nullable(),
     })
     .describe("How far the answer got in a chat; none for answers that are read here"),
 });
 
-export const slotTime = z.string().describe("HH:mm in the job's zone");
+export const templateKey = z.string().min(1).max(128);
+export const pushTitle = z.string().min(1).max(200);
+export const pushText = z.string().min(1).max(4_096);
+export const timeZone = z.string().min(1).max(64).describe("IANA zone, for example Europe/Rome");
+export const dispatchOutcome = z.enum(["enqueued", "skipped", "failed"]);
+const slotTime = z.string().describe("HH:mm in the job's zone");
 export const scheduleShape = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("manual") }),
   z.strictObject({ kind: z.literal("daily"), time: slotTime }),

@@ -50,11 +50,14 @@ export const apiTables = {
     .index("by_key_id", ["keyId"])
     .index("by_company", ["companyId"]),
 
-  /** Requests of one key in the current minute, apart from the key so that counting conflicts with nothing else. */
-  serviceKeyUse: defineTable({
+  /**
+   * The bucket of a key's requests (policy/serviceKey.ts), apart from the key so that counting conflicts with nothing
+   * else. Written by api/authorize.ts; one row per key, never deleted.
+   */
+  serviceKeyBuckets: defineTable({
     keyId: v.string(),
-    minute: v.number(),
-    requests: v.number(),
+    tokens: v.number(),
+    at: v.number(),
   }).index("by_key_id", ["keyId"]),
 
   /** Where a company wants its events. The signing secret is the secret `webhook.signing.<endpointId>`. */

@@ -4,7 +4,6 @@ import {
   acceptedHashes,
   decideUse,
   keyIdOfHeader,
-  MINUTE_MS,
   SERVICE_KEY_ID_BYTES,
   serviceKeyId,
   type UseFacts,
@@ -67,25 +66,51 @@ describe("which secret is accepted", () => {
 });
 
 describe("the limit per minute", () => {
-  test("refuses what is beyond it and says when to come back", () => {
-    expect(decideUse({ minute: 0, requests: 9 }, 10, 30_000)).toEqual({
-      allowed: true,
-      use: { minute: 0, requests: 10 },
-    });
-    expect(decideUse({ minute: 0, requests: 10 }, 10, 30_001)).toEqual({ allowed: false, retryAfterS: 30 });
-    expect(decideUse({ minute: 0, requests: 10 }, 10, MINUTE_MS)).toEqual({
-      allowed: true,
-      use: { minute: 1, requests: 1 },
-    });
+  const MINUTE_MS = 60_000;
+  /** How many of that many requests at one moment are let in, and what the bucket then holds. */
+  function burst(use: UseFacts | null, limit: number, now: number, requests: number) {
+    let [allowed, after] = [0, use];
+    for (let index = 0; index < requests; index += 1) {
+      const decision = decideUse(after, limit, now);
+      if (!decision.allowed) continue;
+      allowed += 1;
+      after = decision.use;
+    }
+    return { allowed, use: after };
+  }
+
+  test("a rested key may spend a minute's worth at once, and no more", () => {
+    expect(burst(null, 600, 0, 1_000).allowed).toBe(600);
+    expect(burst({ tokens: 0, at: 0 }, 600, 60 * MINUTE_MS, 1_000).allowed).toBe(600);
   });
 
-  test("holds in every minute for every pattern, and who waits as told is let in", () => {
+  test("refills evenly, not at the turn of the minute", () => {
+    const { use } = burst(null, 60, 59_999, 60);
+    expect(burst(use, 60, 60_000, 60).allowed).toBe(0);
+    expect(burst(use, 60, 60_999, 60).allowed).toBe(1);
+    expect(burst(use, 60, 69_999, 60).allowed).toBe(10);
+  });
+
+  test("says when the next request is free, and being refused takes nothing", () => {
+    const { use } = burst(null, 10, 0, 10);
+    expect(decideUse(use, 10, 0)).toEqual({ allowed: false, retryAfterS: 6 });
+    expect(decideUse(use, 10, 5_000)).toEqual({ allowed: false, retryAfterS: 1 });
+    expect(decideUse(use, 10, 6_000)).toMatchObject({ allowed: true });
+  });
+
+  test("a lowered limit holds at once, and a clock that steps back neither gives nor takes", () => {
+    expect(burst({ tokens: 600, at: 0 }, 5, 0, 100).allowed).toBe(5);
+    expect(decideUse({ tokens: 0, at: 10_000 }, 60, 0).allowed).toBe(false);
+    expect(decideUse({ tokens: 1, at: 10_000 }, 60, 0).allowed).toBe(true);
+  });
+
+  test("in any span at most the burst and the refill are let in, and who waits as told is let in", () => {
     fc.assert(
       fc.property(
-        fc.integer({ min: 1, max: 5 }),
-        fc.array(fc.integer({ min: 0, max: 20_000 }), { maxLength: 60 }),
+        fc.integer({ min: 1, max: 50 }),
+        fc.array(fc.integer({ min: 0, max: 20_000 }), { maxLength: 80 }),
         (limit, pauses) => {
-          const allowed = new Map<number, number>();
+          const allowedAt: number[] = [];
           let use: UseFacts | null = null;
           let now = 0;
           for (const pause of pauses) {
@@ -96,10 +121,13 @@ describe("the limit per minute", () => {
               continue;
             }
             ({ use } = decision);
-            const minute = Math.floor(now / MINUTE_MS);
-            allowed.set(minute, (allowed.get(minute) ?? 0) + 1);
+            allowedAt.push(now);
           }
-          expect(Math.max(0, ...allowed.values())).toBeLessThanOrEqual(limit);
+          for (const [index, from] of allowedAt.entries()) {
+            const until = allowedAt.at(-1) as number;
+            const most = limit + ((until - from) * limit) / MINUTE_MS;
+            expect(allowedAt.length - index).toBeLessThanOrEqual(most + 1e-6);
+          }
         },
       ),
     );

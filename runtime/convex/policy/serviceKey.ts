@@ -36,19 +36,29 @@ export function acceptedHashes(key: KeyFacts, now: number): string[] {
   return rotating && key.previousHash !== undefined ? [key.keyHash, key.previousHash] : [key.keyHash];
 }
 
-export const MINUTE_MS = 60_000;
+const MINUTE_MS = 60_000;
 
-export type UseFacts = { minute: number; requests: number };
+/** `tokens` requests were free at `at`. A key that was never used has a full bucket. */
+export type UseFacts = { tokens: number; at: number };
 
-/** Counts one request in a fixed minute; refused ones are not counted, so that the row stays as it is. */
+/** Sums of fractions come out a hair below the whole; nobody is refused for that. */
+const HAIR = 1e-9;
+
+/**
+ * Takes one request out of the key's bucket, which holds `perMinute` and refills evenly: a rested key may spend a
+ * minute's worth at once, and in the long run gets its rate. Refused requests take nothing, so that the row stays as
+ * it is and insisting does not prolong the wait.
+ */
 export function decideUse(
   use: UseFacts | null,
-  limit: number,
+  perMinute: number,
   now: number,
 ): { allowed: true; use: UseFacts } | { allowed: false; retryAfterS: number } {
-  const minute = Math.floor(now / MINUTE_MS);
-  const requests = use?.minute === minute ? use.requests : 0;
-  if (requests >= limit)
-    return { allowed: false, retryAfterS: Math.ceil(((minute + 1) * MINUTE_MS - now) / 1_000) };
-  return { allowed: true, use: { minute, requests: requests + 1 } };
+  const refilled =
+    use === null ? perMinute : use.tokens + (Math.max(0, now - use.at) * perMinute) / MINUTE_MS;
+  const tokens = Math.min(perMinute, refilled);
+  if (tokens + HAIR < 1) {
+    return { allowed: false, retryAfterS: Math.ceil(((1 - tokens) * MINUTE_MS) / perMinute / 1_000) };
+  }
+  return { allowed: true, use: { tokens: Math.max(0, tokens - 1), at: now } };
 }

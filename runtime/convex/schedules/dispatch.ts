@@ -3,7 +3,7 @@
  * cannot be sent never holds the others up. A slot is settled once: its row (job, slot) is written in the transaction
  * that enqueues, and the message carries the slot as its external id.
  */
-import { v } from "convex/values";
+import { type Infer, v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalAction, internalMutation, internalQuery, type MutationCtx } from "../_generated/server.js";
@@ -13,6 +13,7 @@ import { activeBinding } from "../identity/bindings.ts";
 import { decideDue } from "../policy/schedule.ts";
 import { requireJob } from "./checks.ts";
 import { type Reach, reachPerson } from "./reach.ts";
+import { vDispatchOutcome } from "./tables.ts";
 import { armTimer } from "./timer.ts";
 
 const LIMIT_DEFAULT = 200;
@@ -100,6 +101,17 @@ export const rearm = internalMutation({
   },
 });
 
+async function findDispatch(
+  ctx: MutationCtx,
+  jobId: Id<"pushJobs">,
+  slotKey: string,
+): Promise<Doc<"pushDispatches"> | null> {
+  return await ctx.db
+    .query("pushDispatches")
+    .withIndex("by_job_slot", (q) => q.eq("jobId", jobId).eq("slotKey", slotKey))
+    .first();
+}
+
 type DueSlot = {
   job: Doc<"pushJobs">;
   slot: { key: string; at: number };
@@ -116,11 +128,7 @@ async function takeDueSlot(ctx: MutationCtx, jobId: Id<"pushJobs">, now: number)
   await ctx.db.patch("pushJobs", job._id, { nextRunAt: decision.nextRunAt ?? undefined });
   if (decision.kind === "not_due") return null;
   const { slot, missed } = decision;
-  const settledBefore = await ctx.db
-    .query("pushDispatches")
-    .withIndex("by_job_slot", (q) => q.eq("jobId", jobId).eq("slotKey", slot.key))
-    .first();
-  if (settledBefore !== null) return null;
+  if ((await findDispatch(ctx, jobId, slot.key)) !== null) return null;
   const tooLate =
     decision.kind === "too_late" ? `missed by ${Math.round(decision.lateMs / 60_000)} minutes` : null;
   return { job, slot, tooLate, missed };
@@ -131,7 +139,7 @@ async function recordDispatch(
   due: Pick<DueSlot, "job" | "slot"> & { missed?: number },
   result: Reach | { kind: "failed"; reason: string },
   now: number,
-): Promise<Settled> {
+): Promise<Infer<typeof vDispatchOutcome>> {
   const missed = due.missed ? `${due.missed} earlier slots were missed` : null;
   const reason = [result.kind === "enqueued" ? null : result.reason, missed].filter(Boolean).join("; ");
   await ctx.db.insert("pushDispatches", {
@@ -187,18 +195,31 @@ export const recordFailedSlot = internalMutation({
   },
 });
 
-/** `factory:triggerPushJobNow`: sends a job's message by hand, enabled or not; its slots are untouched. */
+/**
+ * `factory:triggerPushJobNow`: sends a job's message by hand, enabled or not; its slots are untouched. The same
+ * `idempotencyKey` for the same job sends once, and says again what became of it.
+ */
 export const triggerPushJobNow = internalMutation({
-  args: { companyId: v.string(), jobId: v.id("pushJobs"), actor: v.optional(v.string()) },
+  args: {
+    companyId: v.string(),
+    jobId: v.id("pushJobs"),
+    idempotencyKey: v.optional(v.string()),
+    actor: v.optional(v.string()),
+  },
   returns: v.object({
-    outcome: vSettled,
+    outcome: vDispatchOutcome,
     reason: v.union(v.string(), v.null()),
     messageId: v.union(v.id("messageQueue"), v.null()),
   }),
-  handler: async (ctx, { companyId, jobId, actor }) => {
+  handler: async (ctx, { companyId, jobId, idempotencyKey, actor }) => {
     const job = await requireJob(ctx, companyId, jobId);
     const now = Date.now();
-    const slot = { key: `manual:${now}`, at: now };
+    const slot = { key: `manual:${idempotencyKey ?? now}`, at: now };
+    const before = idempotencyKey === undefined ? null : await findDispatch(ctx, jobId, slot.key);
+    if (before !== null) {
+      const { outcome, reason, messageId } = before;
+      return { outcome, reason: reason ?? null, messageId: messageId ?? null };
+    }
     const result = await sendJob(ctx, job, slot.key);
     const outcome = await recordDispatch(ctx, { job, slot }, result, now);
     await recordAudit(ctx, {

@@ -19,13 +19,15 @@ type Created = { jobId: Id<"pushJobs">; nextRunAt: number | null };
 type NewJob = Pick<
   Doc<"pushJobs">,
   "companyId" | "consumerUserId" | "title" | "text" | "schedule" | "timeZone" | "enabled"
-> & { templateId?: Id<"pushTemplates"> };
+> & { templateId?: Id<"pushTemplates">; idempotencyKey?: string | undefined };
 
 async function createJob(ctx: MutationCtx, job: NewJob, actor: string): Promise<Created> {
   requireKey("companyId", job.companyId);
   requireKey("consumerUserId", job.consumerUserId);
   requireWords(job);
   requireSchedule(job.schedule, job.timeZone);
+  const known = await findByKey(ctx, job);
+  if (known !== null) return { jobId: known._id, nextRunAt: known.nextRunAt ?? null };
   const now = Date.now();
   const nextRunAt = job.enabled ? (nextSlot(job.schedule, job.timeZone, now)?.at ?? null) : null;
   const jobId = await ctx.db.insert("pushJobs", {
@@ -39,6 +41,20 @@ async function createJob(ctx: MutationCtx, job: NewJob, actor: string): Promise<
   return { jobId, nextRunAt };
 }
 
+/** @throws conflict when the key named another person's job. */
+async function findByKey(ctx: MutationCtx, job: NewJob): Promise<Doc<"pushJobs"> | null> {
+  const { companyId, idempotencyKey } = job;
+  if (idempotencyKey === undefined) return null;
+  const known = await ctx.db
+    .query("pushJobs")
+    .withIndex("by_company_key", (q) => q.eq("companyId", companyId).eq("idempotencyKey", idempotencyKey))
+    .first();
+  if (known !== null && known.consumerUserId !== job.consumerUserId) {
+    throw new FactoryError("conflict", "This Idempotency-Key was used for another push job");
+  }
+  return known;
+}
+
 export const createPushJobFromTemplate = internalMutation({
   args: {
     companyId: v.string(),
@@ -48,22 +64,23 @@ export const createPushJobFromTemplate = internalMutation({
     /** Default: the template's. */
     schedule: v.optional(vPushSchedule),
     enabled: v.optional(v.boolean()),
+    /** The same key of the same company names the same job: asking again makes no other. */
+    idempotencyKey: v.optional(v.string()),
     actor: v.optional(v.string()),
   },
   returns: vCreated,
-  handler: async (ctx, { companyId, templateKey, consumerUserId, timeZone, schedule, enabled, actor }) => {
+  handler: async (ctx, { templateKey, schedule, enabled, actor, ...job }) => {
+    const { companyId } = job;
     const template = await requireTemplate(ctx, companyId, templateKey);
     if (!template.enabled) throw new FactoryError("conflict", `Template '${templateKey}' is disabled`);
     return await createJob(
       ctx,
       {
-        companyId,
-        consumerUserId,
+        ...job,
         templateId: template._id,
         title: template.title,
         text: template.text,
         schedule: schedule ?? template.schedule,
-        timeZone,
         enabled: enabled ?? true,
       },
       actor ?? "operator",
@@ -80,6 +97,8 @@ export const createPushJobCustom = internalMutation({
     schedule: vPushSchedule,
     timeZone: v.string(),
     enabled: v.optional(v.boolean()),
+    /** The same key of the same company names the same job: asking again makes no other. */
+    idempotencyKey: v.optional(v.string()),
     actor: v.optional(v.string()),
   },
   returns: vCreated,

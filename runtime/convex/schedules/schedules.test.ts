@@ -187,6 +187,51 @@ describe("a slot", () => {
   });
 });
 
+test("a backend that was down for a day makes up for the latest slot of each job, if it is half a day late at most", async () => {
+  const t = await openWorld();
+  const times = ["00:10", "06:00", "11:59", "12:01", "23:50"];
+  for (const [index, time] of times.entries()) {
+    await bind(t, `u${index}`, "acme", String(100 + index));
+    await createJob(t, { consumerUserId: `u${index}`, schedule: daily(time), timeZone: "UTC", title: time });
+  }
+  vi.setSystemTime(START + DAY);
+  const counts = await t.action(internal.schedules.dispatch.dispatchDuePushJobs, {});
+  expect(counts).toEqual({ scanned: 5, enqueued: 3, skipped: 2, failed: 0 });
+  const outcomes = new Map((await dispatchesOf(t)).map(({ slotKey, outcome }) => [slotKey, outcome]));
+  expect(outcomes).toEqual(
+    new Map([
+      ["2026-03-29T00:10[UTC]", "enqueued"],
+      ["2026-03-29T06:00[UTC]", "enqueued"],
+      ["2026-03-29T11:59[UTC]", "enqueued"],
+      ["2026-03-28T12:01[UTC]", "skipped"],
+      ["2026-03-28T23:50[UTC]", "skipped"],
+    ]),
+  );
+  expect(await t.action(internal.schedules.dispatch.dispatchDuePushJobs, {})).toMatchObject({ scanned: 0 });
+});
+
+test("a trigger by hand with a key sends once, says the same again, and is audited", async () => {
+  const t = await openWorld();
+  await bind(t, "ada", "acme", "42");
+  const jobId = await createJob(t, { schedule: { kind: "manual" } });
+  const trigger = (idempotencyKey?: string) =>
+    t.mutation(internal.schedules.dispatch.triggerPushJobNow, {
+      companyId: "acme",
+      jobId,
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      actor: "ops",
+    });
+  const results = await Promise.all([trigger("k1"), trigger("k1"), trigger("k1")]);
+  expect(new Set(results.map(({ messageId }) => messageId)).size).toBe(1);
+  await trigger("k2");
+  expect(await messagesOf(t)).toHaveLength(2);
+  const audit = await t.run((ctx) => ctx.db.query("auditLog").collect());
+  expect(audit.filter(({ action }) => action === "push_job.trigger")).toMatchObject([
+    { actor: "ops", target: jobId, detail: "enqueued" },
+    { actor: "ops", target: jobId, detail: "enqueued" },
+  ]);
+});
+
 test("a trigger by hand sends now and leaves the slots alone", async () => {
   const t = await openWorld();
   await bind(t, "ada", "acme", "42");
@@ -243,66 +288,6 @@ describe("what is refused", () => {
         consumerUserId: "ada",
       }),
     ).toEqual([]);
-  });
-});
-
-describe("a broadcast", () => {
-  const send = (t: World, companyId = "acme") =>
-    t.action(internal.schedules.broadcast.sendBroadcastToAllActiveAgents, {
-      companyId,
-      title: "News",
-      text: "We moved",
-      requestedBy: "boss",
-    });
-
-  test("reaches the company's active people, nobody else, with a row for each", async () => {
-    const t = await openWorld();
-    await bind(t, "ada", "acme", "42");
-    await bind(t, "bob", "acme", "43");
-    await bind(t, "eve", "evil", "44");
-    await bind(t, "nobody", undefined, "45");
-    await bind(t, "gone", "acme", "46");
-    await t.mutation(internal.identity.bindings.revokeUserAgentBinding, {
-      consumerUserId: "gone",
-      companyId: "acme",
-    });
-    const report = await send(t);
-    expect(report).toMatchObject({ totalTargets: 2, enqueued: 2, failed: 0 });
-    expect((await messagesOf(t)).map(({ conversationId }) => conversationId).sort()).toEqual([
-      "telegram:900:42",
-      "telegram:900:43",
-    ]);
-    const { broadcastId } = report;
-    const page = await t.query(internal.schedules.broadcast.broadcastReport, {
-      companyId: "acme",
-      broadcastId,
-    });
-    expect(page.targets.map(({ consumerUserId, outcome }) => [consumerUserId, outcome])).toEqual([
-      ["ada", "enqueued"],
-      ["bob", "enqueued"],
-    ]);
-    await expect(
-      t.query(internal.schedules.broadcast.broadcastReport, { companyId: "evil", broadcastId }),
-    ).rejects.toThrow("not found");
-  });
-
-  test("is spread over time and, interrupted, reaches nobody twice", async () => {
-    const t = await openWorld();
-    for (let index = 0; index < 60; index += 1) await bind(t, `u${index}`, "acme", String(1_000 + index));
-    const { broadcastId } = await send(t);
-    await t.run((ctx) => ctx.db.patch("broadcasts", broadcastId, { state: "running", cursor: null }));
-    const again = await t.action(internal.schedules.broadcast.resumeBroadcast, { broadcastId });
-    expect(again).toMatchObject({ totalTargets: 60, enqueued: 60 });
-    const messages = await messagesOf(t);
-    expect(messages).toHaveLength(60);
-    expect(new Set(messages.map(({ dueAt }) => dueAt - START))).toEqual(new Set([0, 1_000, 2_000]));
-  });
-
-  test("counts who could not be reached", async () => {
-    const t = await openWorld();
-    await bind(t, "ada", "acme", "42");
-    await bind(t, "web", "acme");
-    expect(await send(t)).toMatchObject({ totalTargets: 2, enqueued: 1, failed: 1 });
   });
 });
 

@@ -43,6 +43,7 @@ export const scheduleTables = {
     schedule: vPushSchedule,
     timeZone: v.string(),
     enabled: v.boolean(),
+    idempotencyKey: v.optional(v.string()),
     /** Absent for manual and disabled jobs. */
     nextRunAt: v.optional(v.number()),
     lastRunAt: v.optional(v.number()),
@@ -51,6 +52,7 @@ export const scheduleTables = {
   })
     .index("by_person", ["companyId", "consumerUserId"])
     .index("by_template", ["templateId"])
+    .index("by_company_key", ["companyId", "idempotencyKey"])
     .index("by_next_run", ["enabled", "nextRunAt"]),
 
   /**
@@ -84,6 +86,7 @@ export const scheduleTables = {
     title: v.string(),
     text: v.string(),
     requestedBy: v.string(),
+    idempotencyKey: v.optional(v.string()),
     state: v.union(v.literal("running"), v.literal("done")),
     /** Continues after this binding when a step was interrupted. */
     cursor: v.union(v.string(), v.null()),
@@ -95,10 +98,13 @@ export const scheduleTables = {
     steppedAt: v.number(),
     finishedAt: v.optional(v.number()),
   })
-    .index("by_company", ["companyId", "createdAt"])
+    .index("by_company_key", ["companyId", "idempotencyKey"])
     .index("by_state", ["state", "steppedAt"]),
 
-  /** Who a broadcast addressed and with what outcome. Written by schedules/broadcast.ts; never deleted. */
+  /** One row at most: when the next message of any broadcast may be due. Written by schedules/broadcastTargets.ts. */
+  broadcastPace: defineTable({ nextDueAt: v.number() }),
+
+  /** Who a broadcast addressed and with what outcome. Written by schedules/broadcastTargets.ts; never deleted. */
   broadcastTargets: defineTable({
     broadcastId: v.id("broadcasts"),
     bindingId: v.id("identityBindings"),
@@ -106,5 +112,7 @@ export const scheduleTables = {
     outcome: vDispatchOutcome,
     reason: v.optional(v.string()),
     messageId: v.optional(v.id("messageQueue")),
-  }).index("by_broadcast_binding", ["broadcastId", "bindingId"]),
+  })
+    .index("by_broadcast_binding", ["broadcastId", "bindingId"])
+    .index("by_broadcast_person", ["broadcastId", "consumerUserId"]),
 };

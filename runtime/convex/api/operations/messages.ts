@@ -24,7 +24,7 @@ export const messageOperations: readonly Operation[] = [
     scope: "messages:write",
     params: noParams,
     query: noQuery,
-    idempotent: true,
+    idempotent: "The same key in the same conversation accepts one message, however often it is sent",
     body: z.strictObject({
       conversationId: consumerId.describe("Your own id; messages of one conversation are answered in order"),
       agentKey,

@@ -5,6 +5,7 @@ import type { ActionCtx } from "../../_generated/server.js";
 import { FactoryError } from "../../errors.ts";
 import type { Principal } from "../authorize.ts";
 import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
+import { actorOf } from "../principal.ts";
 import { agentKey, consumerId, time } from "../shapes.ts";
 import { mayReach, requireAgent } from "../tenancy.ts";
 
@@ -25,7 +26,6 @@ const person = (principal: Principal, userId: string) => ({
   companyId: principal.companyId,
   consumerUserId: userId,
 });
-const actorOf = (principal: Principal): string => `api:${principal.keyId}`;
 
 /** A key that is limited to some agents ends no binding to another one. Checked here: the rooms behind know no keys. */
 async function requireReachable(ctx: ActionCtx, principal: Principal, userId: string): Promise<void> {
