@@ -57,13 +57,28 @@ const convexSchema = z.discriminatedUnion("mode", [
   z.strictObject({ mode: z.literal("selfHosted"), url: baseUrl, siteUrl: baseUrl }),
 ]);
 
+/**
+ * Images that the app's repository keeps besides those in use, newest first; older ones are deleted after a rollout
+ * where the registry allows it. Keep enough for environments that run this one's digests before they copied them.
+ */
+const keepRecent = z.number().int().min(3).max(400).default(20);
+
 const imageSchema = z.discriminatedUnion("builder", [
   /** Fly's remote builder through flyctl. */
-  z.strictObject({ builder: z.literal("flyRemote") }),
+  z.strictObject({ builder: z.literal("flyRemote"), keepRecent }),
   /** docker buildx on this machine. */
-  z.strictObject({ builder: z.literal("docker"), platform: z.string().default("linux/amd64") }),
+  z.strictObject({
+    builder: z.literal("docker"),
+    platform: z.string().default("linux/amd64"),
+    /** Where layers are kept between builds, for example `type=gha` in a workflow; by default on this machine. */
+    cache: z
+      .string()
+      .regex(/^type=\w+(,[\w.-]+=[^,\s]+)*$/, "expected type=<kind> and options, for example type=gha")
+      .optional(),
+    keepRecent,
+  }),
   /** The same tree packed without a container engine; runs on the embedded cloud. */
-  z.strictObject({ builder: z.literal("local") }),
+  z.strictObject({ builder: z.literal("local"), keepRecent }),
   /** A digest built before, for example by CI or promoted from another environment. */
   z.strictObject({
     builder: z.literal("prebuilt"),

@@ -15,6 +15,7 @@ import { TelegramWebhook } from "../providers/telegramWebhook.ts";
 import { checkRuntimeConfig, runtimeConfigOf } from "../runtimeConfig.ts";
 import { ConvexBackend } from "./convexBackend.ts";
 import { FlyPlane } from "./flyApp.ts";
+import { pruneImagesAfter } from "./imagePruning.ts";
 import { WorkerImage } from "./workerImage.ts";
 
 export interface EnvironmentArgs {
@@ -93,6 +94,20 @@ export class Environment extends pulumi.ComponentResource {
       // The scaler starts with the config: it needs the site's URL and the token, its workers the profiles.
       { ...parent, dependsOn: [...backend.complete, token] },
     );
+
+    if (config.image.builder !== "prebuilt") {
+      pruneImagesAfter(
+        {
+          root: args.root,
+          fly: config.fly,
+          keepRecent: config.image.keepRecent,
+          appName: fly.appName,
+          image: image.image,
+          convex: backend.access,
+        },
+        { ...parent, dependsOn: [runtimeConfig] },
+      );
+    }
 
     // Last: people can write only once everything behind the webhook stands. On destroy it goes first.
     const webhooks = secrets.telegramAgentKeys.map((agentKey) => {

@@ -97,20 +97,42 @@ describe("WorkerImage", () => {
     ["flyRemote", { builder: "flyRemote" }, ""],
     ["docker", { builder: "docker", platform: "linux/arm64" }, "linux/arm64"],
     ["local", { builder: "local" }, ""],
-  ])("builds with %s when context, app, registry or builder change", async (builder, image, platform) => {
-    const { registered } = await compose(stackConfig({ image }));
-    const { inputs, dependsOn } = registered.get("image-build") ?? {};
-    const hash = expect.stringMatching(/^[0-9a-f]{64}$/) as unknown;
-    expect(inputs?.["environment"]).toEqual({
-      IMAGE_BUILDER: builder,
+  ])(
+    "builds with %s when context, app, registry, builder or platform change",
+    async (builder, image, platform) => {
+      const { registered } = await compose(stackConfig({ image }));
+      const { inputs, dependsOn } = registered.get("image-build") ?? {};
+      const hash = expect.stringMatching(/^[0-9a-f]{64}$/) as unknown;
+      expect(inputs?.["environment"]).toEqual({
+        IMAGE_BUILDER: builder,
+        IMAGE_APP: "af-staging-01234567",
+        IMAGE_TAG: hash,
+        IMAGE_REGISTRY_URL: "https://registry.fly.io",
+        IMAGE_PLATFORM: platform,
+        IMAGE_CACHE: "",
+      });
+      expect(inputs?.["triggers"]).toEqual([
+        hash,
+        "af-staging-01234567",
+        "https://registry.fly.io",
+        builder,
+        platform,
+      ]);
+      // The registry knows a repository only once its app exists.
+      expect(dependsOn).toContain("fly-app");
+    },
+  );
+
+  it("deletes old images only after the rollout, and none of what was built elsewhere", async () => {
+    const { registered } = await compose(stackConfig({ image: { builder: "flyRemote", keepRecent: 5 } }));
+    const pruning = registered.get("image-pruning");
+    expect(pruning?.dependsOn).toContain("runtime-config");
+    expect(pruning?.inputs["environment"]).toMatchObject({
+      IMAGE: `registry.fly.io/af-x@sha256:${"b".repeat(64)}`,
       IMAGE_APP: "af-staging-01234567",
-      IMAGE_TAG: hash,
-      IMAGE_REGISTRY_URL: "https://registry.fly.io",
-      IMAGE_PLATFORM: platform,
+      IMAGE_KEEP_RECENT: "5",
     });
-    expect(inputs?.["triggers"]).toEqual([hash, "af-staging-01234567", "https://registry.fly.io", builder]);
-    // The registry knows a repository only once its app exists.
-    expect(dependsOn).toContain("fly-app");
+    expect((await compose(stackConfig())).registered.get("image-pruning")).toBeUndefined();
   });
 
   it("takes the last line of the build as the image", async () => {

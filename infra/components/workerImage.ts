@@ -38,6 +38,7 @@ export class WorkerImage extends pulumi.ComponentResource {
       this.image = pulumi.output(args.image.image);
     } else {
       const hash = contextHash(args.root);
+      const docker = args.image.builder === "docker" ? args.image : null;
       const build = new command.local.Command(
         `${name}-build`,
         {
@@ -48,9 +49,10 @@ export class WorkerImage extends pulumi.ComponentResource {
             IMAGE_APP: args.appName,
             IMAGE_TAG: hash,
             IMAGE_REGISTRY_URL: args.registryUrl,
-            IMAGE_PLATFORM: args.image.builder === "docker" ? args.image.platform : "",
+            IMAGE_PLATFORM: docker?.platform ?? "",
+            IMAGE_CACHE: docker?.cache ?? "",
           },
-          triggers: [hash, args.appName, args.registryUrl, args.image.builder],
+          triggers: [hash, args.appName, args.registryUrl, args.image.builder, docker?.platform ?? ""],
           logging: "stderr",
         },
         { parent: this },

@@ -3,15 +3,15 @@
  * carries one line, the image by digest.
  *
  * Environment: IMAGE_BUILDER (flyRemote | docker | local), IMAGE_APP, IMAGE_TAG (hash of the context),
- * IMAGE_REGISTRY_URL, FLY_API_TOKEN, IMAGE_PLATFORM (docker only).
+ * IMAGE_REGISTRY_URL, FLY_API_TOKEN, and for docker IMAGE_PLATFORM and IMAGE_CACHE.
  */
+import { spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { BuildJob } from "./buildJob.ts";
-import { buildWithDocker } from "./docker.ts";
-import { buildWithFly } from "./flyRemote.ts";
-import { buildLocally } from "./local.ts";
+import { ensureImage, imageTag } from "./ensureImage.ts";
 import { RegistryClient } from "./registry.ts";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
 function required(name: string): string {
   const value = process.env[name]?.trim();
@@ -19,44 +19,36 @@ function required(name: string): string {
   return value;
 }
 
+/** @throws Error with the way to get a token. */
+function flyToken(): string {
+  const token = process.env["FLY_API_TOKEN"]?.trim();
+  if (token) return token;
+  throw new Error(
+    "FLY_API_TOKEN is not set. Create one with `fly tokens create org` and export it before `pulumi up`.",
+  );
+}
+
+/** Commit of the sources; empty outside a repository or without git. */
+function sourceRevision(): string {
+  const run = spawnSync("git", ["rev-parse", "HEAD"], { cwd: root, encoding: "utf8", timeout: 10_000 });
+  return run.status === 0 ? run.stdout.trim() : "";
+}
+
 async function main(): Promise<void> {
-  const builder = required("IMAGE_BUILDER");
-  const job: BuildJob = {
-    root: join(dirname(fileURLToPath(import.meta.url)), "..", ".."),
+  const token = flyToken();
+  const platform = process.env["IMAGE_PLATFORM"] || "linux/amd64";
+  const image = await ensureImage(required("IMAGE_BUILDER"), {
+    root,
     app: required("IMAGE_APP"),
-    tag: required("IMAGE_TAG"),
-    platform: process.env["IMAGE_PLATFORM"] ?? "linux/amd64",
-    registry: new RegistryClient(required("IMAGE_REGISTRY_URL"), required("FLY_API_TOKEN")),
+    tag: imageTag(required("IMAGE_TAG"), platform),
+    platform,
+    cache: process.env["IMAGE_CACHE"] || null,
+    sourceRevision: sourceRevision(),
+    token,
+    registry: new RegistryClient(required("IMAGE_REGISTRY_URL"), token),
     progress: (line) => process.stderr.write(`image: ${line}\n`),
-  };
-  let digest = await job.registry.digestOf(job.app, job.tag);
-  if (digest) {
-    job.progress(`registry already has ${job.app}:${job.tag.slice(0, 12)}, nothing to build`);
-  } else {
-    const started = Date.now();
-    job.progress(`building ${job.app}:${job.tag.slice(0, 12)} with builder '${builder}'`);
-    switch (builder) {
-      case "local":
-        await buildLocally(job);
-        break;
-      case "docker":
-        await buildWithDocker(job);
-        break;
-      case "flyRemote":
-        await buildWithFly(job);
-        break;
-      default:
-        throw new Error(`IMAGE_BUILDER is '${builder}', expected flyRemote, docker or local`);
-    }
-    digest = await job.registry.digestOf(job.app, job.tag);
-    if (!digest) {
-      throw new Error(
-        `The build ended, but the registry has no ${job.app}:${job.tag}. Run \`pulumi up\` again.`,
-      );
-    }
-    job.progress(`pushed ${digest.slice(0, 19)} in ${((Date.now() - started) / 1_000).toFixed(1)} s`);
-  }
-  process.stdout.write(`${job.registry.host}/${job.app}@${digest}\n`);
+  });
+  process.stdout.write(`${image}\n`);
 }
 
 main().catch((error: unknown) => {

@@ -3,8 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Fly, startFly } from "../../local/fly/server.ts";
-import { dockerArguments } from "./docker.ts";
-import { flyArguments } from "./flyRemote.ts";
 import { packLayer, pushFolder } from "./oci.ts";
 import { RegistryClient } from "./registry.ts";
 import { runTool } from "./tool.ts";
@@ -72,31 +70,7 @@ describe("the registry client", () => {
   });
 });
 
-describe("calls of the builders' tools", () => {
-  const job = { root: "/src", app: "af-x", tag: "abc", platform: "linux/amd64" };
-
-  it("flyctl pushes by Fly's remote builder, without Depot and without a token in its arguments", () => {
-    const args = flyArguments(job);
-    expect(args).toEqual(
-      expect.arrayContaining([
-        "--build-only",
-        "--push",
-        "--remote-only",
-        "--depot=false",
-        "--image-label",
-        "abc",
-      ]),
-    );
-    expect(args.join(" ")).not.toMatch(/token/i);
-  });
-
-  it("docker attaches provenance and an SBOM and pushes the tag", () => {
-    const args = dockerArguments({ ...job, host: "registry.fly.io" });
-    expect(args).toEqual(
-      expect.arrayContaining(["--provenance=mode=max", "--sbom=true", "--push", "registry.fly.io/af-x:abc"]),
-    );
-  });
-
+describe("running a tool", () => {
   it("a missing tool is named with the way to get it", async () => {
     await expect(
       runTool({
@@ -120,5 +94,17 @@ describe("calls of the builders' tools", () => {
     });
     await expect(run).rejects.toThrow(/exit code 3[\s\S]*two/);
     expect(lines).toContain("one");
+  });
+
+  it("a tool that hangs is ended, and the error says after how long", async () => {
+    const run = runTool({
+      command: process.execPath,
+      args: ["-e", "setInterval(() => {}, 1000)"],
+      cwd: folder,
+      progress: () => undefined,
+      missing: "",
+      timeoutMs: 1_000,
+    });
+    await expect(run).rejects.toThrow("(ended after 1 s)");
   });
 });

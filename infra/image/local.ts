@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BuildJob } from "./buildJob.ts";
 import { pushFolder } from "./oci.ts";
-import { runTool } from "./tool.ts";
+import { runTool, toolEnvironment } from "./tool.ts";
 
 export async function buildLocally(job: BuildJob): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "agent-factory-image-"));
@@ -13,8 +13,10 @@ export async function buildLocally(job: BuildJob): Promise<void> {
       command: process.execPath,
       args: [join(job.root, "runtime/worker/image/buildTree.ts"), "--out", folder, "--openclaw", "link"],
       cwd: job.root,
+      env: toolEnvironment({}),
       progress: job.progress,
       missing: "Node is missing",
+      next: "Run `npm ci` in the project's root, then `pulumi up` again.",
     });
     const info = JSON.parse(readFileSync(join(folder, "image.json"), "utf8")) as {
       openclawDir: string;
