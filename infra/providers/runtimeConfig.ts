@@ -26,6 +26,7 @@ interface StoredConfig {
   revision: number;
   config: Record<string, unknown>;
   owner: string;
+  retired: boolean;
 }
 
 interface RolloutStatus {
@@ -116,7 +117,8 @@ export class RuntimeConfigProvider implements pulumi.dynamic.ResourceProvider<
   async read(id: string, state?: RuntimeConfigState): Promise<pulumi.dynamic.ReadResult<RuntimeConfigState>> {
     if (!state) throw importRefused();
     const current = await unlessDeploymentGone(stored(state.convex), null);
-    if (!current) return { id: "", props: undefined };
+    // Retired by a destroy that was cut off: for this stack it is gone, so that `up` applies it again.
+    if (!current || current.retired) return { id: "", props: undefined };
     if (current.revision === state.revision) return { id, props: state };
     return { id, props: { ...state, config: current.config, revision: current.revision } };
   }

@@ -71,6 +71,26 @@ describe("applyRuntimeConfig", () => {
     }
   });
 
+  test("after a destroy the next stack starts without a rollout, since nothing is left to return to", async () => {
+    const t = await createWorld();
+    const image = (digit: string): RuntimeConfigInput => ({
+      ...configInput,
+      provider: { ...configInput.provider, image: `registry.fly.io/app@sha256:${digit.repeat(64)}` },
+    });
+    // Destroyed in the middle of a rollout, which must not be gone on with either.
+    await apply(t, image("b"), 1);
+    expect(await t.query(internal.factory.rolloutStatus, {})).toMatchObject({ phase: "canary" });
+    await t.mutation(internal.factory.retireRuntimeConfig, { owner: OWNER, actor: "ada" });
+    expect(await t.query(internal.factory.runtimeConfig)).toMatchObject({ revision: 2, retired: true });
+    await apply(t, image("b"), 2, "agent-factory/next");
+    expect(await t.query(internal.factory.runtimeConfig)).toMatchObject({ revision: 3, retired: false });
+    expect(await t.query(internal.factory.rolloutStatus, {})).toMatchObject({
+      revision: 2,
+      phase: "superseded",
+    });
+    expect(await t.query(internal.factory.rolloutStatus, { revision: 3 })).toMatchObject({ phase: "none" });
+  });
+
   test("every problem is reported at once and nothing is written", async () => {
     const t = await createWorld();
     const config = { ...configInput, lease: { leaseMs: 1 }, queue: { maxPriority: 500 }, surprise: true };

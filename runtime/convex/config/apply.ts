@@ -76,7 +76,9 @@ export const applyRuntimeConfig = internalMutation({
         `Runtime config is at revision ${current ?? "none"}, expected ${args.expectedRevision ?? "none"}. Run \`pulumi refresh\` and try again.`,
       );
     }
-    const previous = row === null ? null : { revision: row.revision, config: row.config as RuntimeConfig };
+    // Of a retired config nothing is left to return to: its app went with its stack.
+    const previous =
+      row === null || retired ? null : { revision: row.revision, config: row.config as RuntimeConfig };
     const next = await writeRuntimeConfig(ctx, { config: parsed.config, actor: args.actor }, args.owner);
     await onConfigApplied(ctx, previous, next);
     return { revision: next.revision, changed: true };
@@ -94,13 +96,16 @@ export const runtimeConfig = internalQuery({
       appliedBy: v.string(),
       appliedAt: v.number(),
       owner: v.string(),
+      /** A destroy has begun: nothing is started under it any more. */
+      retired: v.boolean(),
     }),
   ),
   handler: async (ctx) => {
     const row = await readConfigRow(ctx);
     if (row === null) return null;
     const { revision, config, appliedBy, appliedAt, owner } = row;
-    return { revision, config: config as RuntimeConfig, appliedBy, appliedAt, owner };
+    const retired = row.retiredAt !== undefined;
+    return { revision, config: config as RuntimeConfig, appliedBy, appliedAt, owner, retired };
   },
 });
 

@@ -46,6 +46,8 @@ interface Stable {
 /**
  * Call in the transaction that writes a revision. A change of the machines' spec (image, guest, volume, env,
  * secrets version) starts a rollout, and supersedes one under way; everything else holds from the next decision.
+ * @param previous null when nothing serves that the fleet could return to: before the first `up`, and after a
+ * `destroy`.
  */
 export async function onConfigApplied(
   ctx: MutationCtx,
@@ -69,7 +71,7 @@ export async function onConfigApplied(
 
   const nextHash = await specHash(next.config.provider);
   const running = await activeRollout(ctx);
-  if (running !== null && running.specHash === nextHash) {
+  if (previous !== null && running !== null && running.specHash === nextHash) {
     await ctx.db.patch("rollouts", running._id, { revision: next.revision });
     return;
   }
@@ -109,10 +111,10 @@ async function stableSpec(
   previous: ActiveConfig | null,
   running: Doc<"rollouts"> | null,
 ): Promise<Stable | null> {
+  if (previous === null) return null;
   if (running !== null && running.phase !== "replacing") {
     return { revision: running.stableRevision, image: running.stableImage, specHash: running.stableSpecHash };
   }
-  if (previous === null) return null;
   const { revision, config } = previous;
   return { revision, image: config.provider.image, specHash: await specHash(config.provider) };
 }
