@@ -42,7 +42,12 @@ const flySchema = z.strictObject({
 
 const convexSchema = z.discriminatedUnion("mode", [
   /** A deployment that exists: needs CONVEX_DEPLOY_KEY in the environment. */
-  z.strictObject({ mode: z.literal("existing"), url: baseUrl }),
+  z.strictObject({
+    mode: z.literal("existing"),
+    url: baseUrl,
+    /** Where HTTP actions are served, when not at the deployment's `.convex.site` URL: a custom domain. */
+    siteUrl: baseUrl.optional(),
+  }),
   /** Project and deployment made by the stack: needs CONVEX_TEAM_TOKEN in the environment. */
   z.strictObject({
     mode: z.literal("provisioned"),
@@ -52,6 +57,8 @@ const convexSchema = z.discriminatedUnion("mode", [
     type: z.enum(["prod", "dev", "preview"]).default("prod"),
     region: z.string().min(1).optional(),
     managementUrl: baseUrl.default("https://api.convex.dev/v1"),
+    /** As in mode `existing`. */
+    siteUrl: baseUrl.optional(),
   }),
   /** A self-hosted backend: needs CONVEX_SELF_HOSTED_ADMIN_KEY in the environment. */
   z.strictObject({ mode: z.literal("selfHosted"), url: baseUrl, siteUrl: baseUrl }),

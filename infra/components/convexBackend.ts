@@ -138,7 +138,7 @@ export class ConvexBackend extends pulumi.ComponentResource {
       case "existing":
         return {
           access: pulumi.output({ mode: "existing" as const, url: convex.url }),
-          siteUrl: pulumi.output(convexSiteUrl(convex.url)),
+          siteUrl: pulumi.output(convex.siteUrl ?? convexSiteUrl(convex.url)),
         };
       case "selfHosted":
         return {
@@ -165,7 +165,7 @@ export class ConvexBackend extends pulumi.ComponentResource {
             managementUrl: convex.managementUrl,
             deploymentName,
           })),
-          siteUrl: deployment.url.apply(convexSiteUrl),
+          siteUrl: deployment.url.apply((url) => convex.siteUrl ?? convexSiteUrl(url)),
         };
       }
     }

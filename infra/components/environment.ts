@@ -75,6 +75,7 @@ export class Environment extends pulumi.ComponentResource {
         image: config.image,
         registryUrl: config.fly.registryUrl,
         appName: fly.appName,
+        appId: fly.appId,
       },
       parent,
     );

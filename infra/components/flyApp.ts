@@ -18,6 +18,8 @@ export interface FlyPlaneArgs {
 /** App and secrets; `issueToken` mints the scoped token once the backend can take it. */
 export class FlyPlane extends pulumi.ComponentResource {
   readonly appName: pulumi.Output<string>;
+  /** Fly's own id, another one for an app that was made anew under the same name. */
+  readonly appId: pulumi.Output<string>;
   /** Version of the secrets that machines must see. */
   readonly secretsVersion: pulumi.Output<number>;
 
@@ -40,6 +42,7 @@ export class FlyPlane extends pulumi.ComponentResource {
       { parent: this },
     );
     this.appName = app.name;
+    this.appId = app.appId;
     this.secretsVersion = secrets.version;
     this.registerOutputs({ appName: this.appName, secretsVersion: this.secretsVersion });
   }

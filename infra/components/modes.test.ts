@@ -86,6 +86,17 @@ describe("ConvexBackend", () => {
   });
 });
 
+describe("the site of a deployment on Convex Cloud", () => {
+  it.each([
+    ["existing", { mode: "existing", url: "https://happy-otter-123.convex.cloud" }],
+    ["provisioned", { mode: "provisioned", projectName: "agents" }],
+  ])("is the custom domain that the config names in mode %s", async (_mode, convex) => {
+    const siteUrl = "https://agents.example.com";
+    const { environment } = await compose(stackConfig({ convex: { ...convex, siteUrl } }));
+    expect((await outputOf(environment.convexSiteUrl)).value).toBe(siteUrl);
+  });
+});
+
 describe("WorkerImage", () => {
   it("takes a prebuilt digest as it is and builds nothing", async () => {
     const { environment, registered } = await compose(stackConfig());
@@ -98,7 +109,7 @@ describe("WorkerImage", () => {
     ["docker", { builder: "docker", platform: "linux/arm64" }, "linux/arm64"],
     ["local", { builder: "local" }, ""],
   ])(
-    "builds with %s when context, app, registry, builder or platform change",
+    "builds with %s when context, app, registry, builder or platform change, or the app is made anew",
     async (builder, image, platform) => {
       const { registered } = await compose(stackConfig({ image }));
       const { inputs, dependsOn } = registered.get("image-build") ?? {};
@@ -114,6 +125,7 @@ describe("WorkerImage", () => {
       expect(inputs?.["triggers"]).toEqual([
         hash,
         "af-staging-01234567",
+        "id-of-fly-app",
         "https://registry.fly.io",
         builder,
         platform,

@@ -10,6 +10,8 @@ export interface WorkerImageArgs {
   image: StackConfig["image"];
   registryUrl: string;
   appName: pulumi.Input<string>;
+  /** Fly's id of the app: an app made anew under the same name has an empty repository. */
+  appId: pulumi.Input<string>;
 }
 
 /** Hash of everything that decides the image; the worker's own build knows what that is. */
@@ -52,7 +54,14 @@ export class WorkerImage extends pulumi.ComponentResource {
             IMAGE_PLATFORM: docker?.platform ?? "",
             IMAGE_CACHE: docker?.cache ?? "",
           },
-          triggers: [hash, args.appName, args.registryUrl, args.image.builder, docker?.platform ?? ""],
+          triggers: [
+            hash,
+            args.appName,
+            args.appId,
+            args.registryUrl,
+            args.image.builder,
+            docker?.platform ?? "",
+          ],
           logging: "stderr",
         },
         { parent: this },

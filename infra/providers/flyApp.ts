@@ -20,6 +20,8 @@ export interface FlyAppInputs {
 export interface FlyAppState extends FlyAppInputs {
   /** The network that the app really has: the owner's mark, or an adopted app's own. */
   networkFound?: string;
+  /** Fly's id of the app: another one for an app that was made anew under the same name. */
+  appId?: string;
 }
 
 /** How often a fresh app is looked for, once a second. */
@@ -28,6 +30,7 @@ const VISIBLE_TRIES_MAX = 60;
 const TAKEN_TRIES_MAX = 10;
 
 interface FlyAppAnswer {
+  id?: string;
   name: string;
   network?: string;
   organization?: { slug?: string };
@@ -113,10 +116,17 @@ async function ensureApp(state: FlyAppInputs): Promise<FlyAppAnswer> {
   return app;
 }
 
+function idOf(app: FlyAppAnswer): { appId?: string } {
+  return app.id ? { appId: app.id } : {};
+}
+
 export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppInputs, FlyAppState> {
   async create(inputs: FlyAppInputs): Promise<pulumi.dynamic.CreateResult<FlyAppState>> {
     const app = await ensureApp(inputs);
-    return { id: inputs.name, outs: { ...inputs, networkFound: app.network ?? inputs.network } };
+    return {
+      id: inputs.name,
+      outs: { ...inputs, networkFound: app.network ?? inputs.network, ...idOf(app) },
+    };
   }
 
   async read(id: string, state?: FlyAppState): Promise<pulumi.dynamic.ReadResult<FlyAppState>> {
@@ -126,7 +136,10 @@ export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppInp
     if (!app || (app.network ?? "") !== (state.networkFound ?? state.network)) {
       return { id: "", props: undefined };
     }
-    return { id, props: { ...state, organization: app.organization?.slug ?? state.organization } };
+    return {
+      id,
+      props: { ...state, organization: app.organization?.slug ?? state.organization, ...idOf(app) },
+    };
   }
 
   async diff(_id: string, olds: FlyAppState, news: FlyAppInputs): Promise<pulumi.dynamic.DiffResult> {
@@ -145,7 +158,13 @@ export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppInp
     olds: FlyAppState,
     news: FlyAppInputs,
   ): Promise<pulumi.dynamic.UpdateResult<FlyAppState>> {
-    return { outs: { ...news, networkFound: olds.networkFound ?? olds.network } };
+    return {
+      outs: {
+        ...news,
+        networkFound: olds.networkFound ?? olds.network,
+        ...(olds.appId ? { appId: olds.appId } : {}),
+      },
+    };
   }
 
   async delete(_id: string, state: FlyAppState): Promise<void> {
@@ -171,12 +190,13 @@ export interface FlyAppArgs {
 export class FlyApp extends pulumi.dynamic.Resource {
   declare readonly name: pulumi.Output<string>;
   declare readonly network: pulumi.Output<string>;
+  declare readonly appId: pulumi.Output<string>;
 
   constructor(name: string, args: FlyAppArgs, options?: pulumi.CustomResourceOptions) {
     super(
       new FlyAppProvider(),
       name,
-      { ...args, networkFound: undefined },
+      { ...args, networkFound: undefined, appId: undefined },
       options,
       "agent-factory",
       "FlyApp",

@@ -39,6 +39,8 @@ function outputsOf(type: string, name: string, inputs: Record<string, unknown>):
       return { base64: Buffer.from(`bytes-of-${name}`).toString("base64") };
     case "RandomPassword":
       return { result: `password-of-${name}` };
+    case "FlyApp":
+      return { appId: `id-of-${name}` };
     case "FlySecrets":
       return { version: 3 };
     case "FlyToken":
