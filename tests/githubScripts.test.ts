@@ -1,0 +1,134 @@
+/** The scripts that the workflows call, with recording stand-ins for `pulumi` and `node` on PATH. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+const DIGEST = `registry.fly.io/af-staging@sha256:${"a".repeat(64)}`;
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "af-scripts-"));
+  mkdirSync(join(folder, "bin"));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A program that notes its arguments; when they begin with `refuses` it fails with that text. */
+function standIn(name: string, refuses?: { args: string; text: string }): void {
+  const refusal = refuses ? `case "$*" in "${refuses.args}"*) echo "${refuses.text}" >&2; exit 1;; esac` : "";
+  const file = join(folder, "bin", name);
+  writeFileSync(file, `#!/bin/sh\necho "$*" >>"${join(folder, name)}.log"\n${refusal}\n`);
+  chmodSync(file, 0o755);
+}
+
+function run(
+  script: string,
+  args: string[],
+  env: Record<string, string> = {},
+): { code: number | null; output: string } {
+  const result = spawnSync("bash", [join(root, ".github", script), ...args], {
+    cwd: folder,
+    encoding: "utf8",
+    env: { PATH: [join(folder, "bin"), process.env["PATH"] ?? ""].join(delimiter), ...env },
+    timeout: 20_000,
+  });
+  return { code: result.status, output: `${result.stdout}${result.stderr}` };
+}
+
+function calls(name: string): string[] {
+  const file = join(folder, `${name}.log`);
+  return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
+}
+
+describe("pin-image.sh", () => {
+  it("pins an image by digest", () => {
+    standIn("pulumi");
+    expect(run("pin-image.sh", ["acme/prod", DIGEST])).toEqual({ code: 0, output: "" });
+    expect(calls("pulumi")).toEqual([
+      "config set --stack acme/prod --path agent-factory:image.builder prebuilt",
+      `config set --stack acme/prod --path agent-factory:image.image ${DIGEST}`,
+    ]);
+  });
+
+  it.each(["registry.fly.io/af-staging:latest", "", `${DIGEST}0`])("refuses '%s'", (image) => {
+    standIn("pulumi");
+    expect(run("pin-image.sh", ["acme/prod", image]).code).not.toBe(0);
+    expect(calls("pulumi")).toEqual([]);
+  });
+});
+
+describe("destroy-preview.sh", () => {
+  it("destroys before it forgets", () => {
+    standIn("pulumi");
+    expect(run("destroy-preview.sh", ["acme/pr-12"]).code).toBe(0);
+    expect(calls("pulumi").map((line) => line.split(" ").slice(0, 2).join(" "))).toEqual([
+      "stack select",
+      "destroy --stack",
+      "stack rm",
+    ]);
+  });
+
+  it("is content when the stack is gone already", () => {
+    standIn("pulumi", { args: "stack select", text: "error: no stack named 'acme/pr-12' found" });
+    expect(run("destroy-preview.sh", ["acme/pr-12"])).toEqual({
+      code: 0,
+      output: "acme/pr-12: there is none\n",
+    });
+  });
+
+  it("fails when it cannot tell whether the stack is there", () => {
+    standIn("pulumi", { args: "stack select", text: "error: PULUMI_ACCESS_TOKEN must be set" });
+    const result = run("destroy-preview.sh", ["acme/pr-12"]);
+    expect(result.code).toBe(1);
+    expect(result.output).toContain("PULUMI_ACCESS_TOKEN must be set");
+    expect(calls("pulumi")).toHaveLength(1);
+  });
+
+  it("does not forget what it could not destroy", () => {
+    standIn("pulumi", { args: "destroy", text: "error: Fly did not answer" });
+    expect(run("destroy-preview.sh", ["acme/pr-12"]).code).not.toBe(0);
+    expect(calls("pulumi").some((line) => line.startsWith("stack rm"))).toBe(false);
+  });
+
+  it.each(["acme/prod", "acme/staging", "acme/pr-", "pr-12x"])("refuses '%s'", (stack) => {
+    standIn("pulumi");
+    expect(run("destroy-preview.sh", [stack]).code).toBe(1);
+    expect(calls("pulumi")).toEqual([]);
+  });
+});
+
+describe("smoke.sh", () => {
+  const commands = (): string[] =>
+    calls("node").map((line) => line.replace("cli/main.ts --stack acme/staging ", ""));
+
+  it("waits for the rollout, asks doctor, then sends a turn through the webhook to the smoke chat", () => {
+    standIn("node");
+    expect(run("smoke.sh", ["acme/staging"], { SMOKE_CHAT_ID: "42", ROLLOUT_WAIT: "5m" }).code).toBe(0);
+    expect(commands()).toEqual([
+      "rollouts status --wait 5m",
+      "doctor",
+      "smoke --through webhook --chat 42 --timeout 10m",
+    ]);
+  });
+
+  it("enqueues the turn without a smoke chat, and leaves the webhook out where there is no bot", () => {
+    standIn("node");
+    run("smoke.sh", ["acme/staging"]);
+    run("smoke.sh", ["acme/staging"], { SMOKE_WITHOUT_BOT: "true" });
+    expect(commands().filter((line) => line.startsWith("smoke"))).toEqual([
+      "smoke --timeout 10m",
+      "smoke --no-webhook-check --timeout 10m",
+    ]);
+  });
+
+  it.each(["rollouts", "doctor", "smoke"])("fails when %s fails, and goes no further", (step) => {
+    standIn("node", { args: `cli/main.ts --stack acme/staging ${step}`, text: "no" });
+    expect(run("smoke.sh", ["acme/staging"]).code).not.toBe(0);
+    expect(calls("node").at(-1)).toContain(step);
+  });
+});
