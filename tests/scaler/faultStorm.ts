@@ -40,27 +40,44 @@ export const stormConfig = () =>
     config.retry.maxDelayMs = 10_000;
   });
 
+/** What a storm has done: faults by kind (`<kind>` refused, `<kind>, acted` with the answer lost), and the rest. */
+export interface StormReport {
+  faults: number;
+  byKind: Map<string, number>;
+  answered: number;
+  /** Most machines at any step. */
+  machinesMax: number;
+}
+
 /**
  * Runs until so many faults were injected, checking the ceiling after every step; then lets the weather clear and
  * checks that every message ended and that rows and machines tell the same story.
  */
-export async function weather(world: World, seed: number, faultsWanted: number): Promise<number> {
+export async function weather(world: World, seed: number, faultsWanted: number): Promise<StormReport> {
   const random = seeded(seed);
-  const seen = { faults: 0 };
+  const seen: StormReport = { faults: 0, byKind: new Map(), answered: 0, machinesMax: 0 };
+  const count = (kind: string): void => {
+    seen.faults += 1;
+    seen.byKind.set(kind, (seen.byKind.get(kind) ?? 0) + 1);
+  };
   world.behaviours.set(imageOf("a"), { bootMs: 1_000, turnMs: 1_500, fails: false });
   world.checks.push(async () => {
+    seen.machinesMax = Math.max(seen.machinesMax, world.provider.living.length);
     expect(world.provider.living.length, `seed ${seed}: machines`).toBeLessThanOrEqual(MAX_WORKERS);
   });
   world.provider.fault = (operation) => {
     if (operation === "verifyOwner" || random() > 0.35) return null;
-    seen.faults += 1;
     const acts = random() < 0.5;
     // Not a provider's error: the action itself dies at this await, before or after the provider has acted.
-    if (random() < 0.15) return { failure: { kind: "unknown" }, acts, dies: true };
+    if (random() < 0.15) {
+      count(acts ? "action died after the call" : "action died before the call");
+      return { failure: { kind: "unknown" }, acts, dies: true };
+    }
     const { failure, mayHaveActed } = FAILURES[Math.floor(random() * FAILURES.length)] ?? {
       failure: { kind: "unknown" as const },
       mayHaveActed: true,
     };
+    count(acts && mayHaveActed ? "answer lost after acting" : failure.kind);
     return { failure, acts: acts && mayHaveActed };
   };
   let written = 0;
@@ -70,9 +87,16 @@ export async function weather(world: World, seed: number, faultsWanted: number):
     const machines = world.provider.living.filter((machine) => machine.state === "started");
     const victim = machines[Math.floor(random() * machines.length)];
     const event = random();
-    if (victim !== undefined && event < 0.02) world.kill(victim.machineId);
-    else if (victim !== undefined && event < 0.03) world.hang(victim.machineId);
-    else if (victim !== undefined && event < 0.035) world.provider.machines.delete(victim.machineId);
+    if (victim !== undefined && event < 0.02) {
+      count("worker killed");
+      world.kill(victim.machineId);
+    } else if (victim !== undefined && event < 0.03) {
+      count("worker hung");
+      world.hang(victim.machineId);
+    } else if (victim !== undefined && event < 0.035) {
+      count("machine vanished");
+      world.provider.machines.delete(victim.machineId);
+    }
     // Long lulls let workers idle, rest and end under faults too.
     await world.advance(random() < 0.02 ? 40_000 : 1_000, 1_000);
   }
@@ -83,7 +107,8 @@ export async function weather(world: World, seed: number, faultsWanted: number):
   );
   await world.advance(300_000, 1_000);
   await checkSettled(world, seed);
-  return seen.faults;
+  seen.answered = (await world.messages()).length;
+  return seen;
 }
 
 /** No orphan, no live row without its machine, nothing given up for the platform's sake. */
