@@ -11,23 +11,35 @@ export interface Problem {
 export interface DoctorFacts {
   now: number;
   configured: boolean;
+  retired: boolean;
   environment: Record<string, boolean>;
   secrets: Array<{ secretRef: string; active: boolean; problem: string | null; expiresAt: number | null }>;
   alerts: Array<{ kind: string; message: string; since: number }>;
-  rollout: { phase: string; revision: number; startedAt: number; gateTimeoutMs: number } | null;
+  rollout: {
+    phase: string;
+    revision: number;
+    startedAt: number;
+    phaseAt: number;
+    gateTimeoutMs: number;
+  } | null;
   loop: { nextTickAt: number | null; passSilentMs: number | null; pending: boolean };
   oldestDueMs: number | null;
   deadLetters: number;
   /** Workers that have been booting for longer than they may. */
-  bootingTooLong: string[];
+  bootingTooLong: Array<{ workerId: string; machineId: string | null }>;
   webhooks: Array<{ secretRef: string; drift: string[]; lastErrorMessage: string | null }>;
   /** null: not asked. */
   fly: {
-    answers: boolean;
+    /** Why the app cannot be used; null: it can. */
     error: string | null;
+    /** Because the token is not accepted. */
+    refused: boolean;
+    tokenScope:
+      { kind: "app"; apps: string[] } | { kind: "organization"; slug: string } | { kind: "unknown" };
     clockSkewMs: number | null;
     image: "present" | "absent" | "unknown";
   } | null;
+  appName: string;
   image: string | null;
 }
 
@@ -38,32 +50,52 @@ const CLOCK_SKEW_MAX_MS = 30_000;
 /** A message that has been due for longer than a cold start takes. */
 const DUE_TOO_LONG_MS = 10 * 60_000;
 const TICK_LATE_MS = 60_000;
+/** A worker is replaced after its running turns, half an hour each at most. */
+const REPLACING_TOO_LONG_MS = 60 * 60_000;
 
 const minutes = (ms: number): string => `${Math.round(ms / 60_000)} min`;
 const UP = "pulumi up";
+/** Notices what is gone or was changed elsewhere, and writes it anew. */
+const REFRESH_AND_UP = "pulumi refresh && pulumi up";
+/** The token's value is in no state: only a new one can take its place. */
+const NEW_TOKEN = `pulumi up --replace "$(pulumi stack --show-urns | grep -o 'urn:.*::fly-token')"`;
+const DECISIONS = "npx convex run factory:scalerDecisions '{\"limit\":10}'";
 
 /** Commands for the alerts that the scaler raises; others point at the decision log. */
 const ALERT_COMMANDS: Record<string, string> = {
-  auth: UP,
+  auth: NEW_TOKEN,
   not_owned: UP,
   quota: "pulumi config set --path 'agent-factory:policies.scaling.maxWorkers' <n> && pulumi up",
   no_capacity: "pulumi config set --path 'agent-factory:fly.regions[0]' <region> && pulumi up",
-  rejected: "npx convex run factory:scalerDecisions '{\"limit\":5}'",
-  rollout: "pulumi refresh && pulumi up",
+  rejected: DECISIONS,
+  rollout: REFRESH_AND_UP,
   spend: "pulumi config set --path 'agent-factory:policies.spend.machineHoursPerDayMax' <hours> && pulumi up",
   foreign_machines: "fly machines list",
   config: UP,
 };
+
+/** What brings a missing or wrong secret right. */
+function secretCommand(secretRef: string): string {
+  if (secretRef === "fly.apiToken") return NEW_TOKEN;
+  return secretRef === "convex.url" ? REFRESH_AND_UP : `npm run factory -- secrets set ${secretRef}`;
+}
 
 function secretProblems(facts: DoctorFacts): Problem[] {
   return facts.secrets.flatMap((secret): Problem[] => {
     const { secretRef, expiresAt } = secret;
     if (!secret.active) {
       const message = `The secret '${secretRef}' has no active version.`;
-      return [{ kind: "secret_missing", severity: "error", message, command: UP }];
+      return [{ kind: "secret_missing", severity: "error", message, command: secretCommand(secretRef) }];
     }
     if (secret.problem !== null) {
-      return [{ kind: "secret_wrong", severity: "error", message: secret.problem, command: UP }];
+      return [
+        {
+          kind: "secret_wrong",
+          severity: "error",
+          message: secret.problem,
+          command: secretCommand(secretRef),
+        },
+      ];
     }
     if (expiresAt === null || expiresAt - facts.now > TOKEN_EXPIRY_WARNING_MS) return [];
     const ends = new Date(expiresAt).toISOString();
@@ -77,12 +109,29 @@ function flyProblems(facts: DoctorFacts): Problem[] {
   const { fly } = facts;
   if (fly === null) return [];
   const problems: Problem[] = [];
-  if (!fly.answers) {
+  if (fly.error !== null) {
     problems.push({
       kind: "fly",
       severity: "error",
-      message: `The Fly app cannot be used: ${fly.error ?? "no reason given"}`,
-      command: UP,
+      message: `The Fly app cannot be used: ${fly.error}`,
+      command: fly.refused ? NEW_TOKEN : UP,
+    });
+  }
+  const { tokenScope } = fly;
+  if (tokenScope.kind === "app" && !tokenScope.apps.includes(facts.appName)) {
+    problems.push({
+      kind: "token_scope",
+      severity: "error",
+      message: `'fly.apiToken' is for the app ${tokenScope.apps.join(", ")}, not for ${facts.appName}.`,
+      command: NEW_TOKEN,
+    });
+  }
+  if (tokenScope.kind === "organization") {
+    problems.push({
+      kind: "token_scope",
+      severity: "warning",
+      message: `'fly.apiToken' reaches the whole organization '${tokenScope.slug}'; one for the app ${facts.appName} alone is enough.`,
+      command: NEW_TOKEN,
     });
   }
   if (fly.image === "absent") {
@@ -119,15 +168,14 @@ function loopProblems(facts: DoctorFacts): Problem[] {
       command: "npx convex run factory:startWorkers",
     });
   }
-  if (
-    rollout !== null &&
-    facts.now - rollout.startedAt > 2 * rollout.gateTimeoutMs &&
-    rollout.phase !== "replacing"
-  ) {
+  const replacing = rollout?.phase === "replacing";
+  const stuckAfterMs = replacing ? REPLACING_TOO_LONG_MS : 2 * (rollout?.gateTimeoutMs ?? 0);
+  const since = (replacing ? rollout.phaseAt : rollout?.startedAt) ?? 0;
+  if (rollout !== null && facts.now - since > stuckAfterMs) {
     problems.push({
       kind: "rollout_stuck",
       severity: "error",
-      message: `The rollout of revision ${rollout.revision} has been in phase '${rollout.phase}' since ${new Date(rollout.startedAt).toISOString()}.`,
+      message: `The rollout of revision ${rollout.revision} has been in phase '${rollout.phase}' since ${new Date(rollout.phaseAt).toISOString()}.`,
       command: "npx convex run factory:startWorkers",
     });
   }
@@ -136,15 +184,16 @@ function loopProblems(facts: DoctorFacts): Problem[] {
       kind: "waiting",
       severity: "error",
       message: `A message has been due for ${minutes(facts.oldestDueMs)}.`,
-      command: "npx convex run factory:scalerDecisions '{\"limit\":10}'",
+      command: DECISIONS,
     });
   }
-  for (const workerId of facts.bootingTooLong) {
+  for (const { workerId, machineId } of facts.bootingTooLong) {
     problems.push({
       kind: "boot",
       severity: "warning",
       message: `${workerId} does not become ready.`,
-      command: `fly logs --machine ${workerId}`,
+      command:
+        machineId === null ? DECISIONS : `fly logs --app ${facts.appName} --machine ${machineId} --no-tail`,
     });
   }
   if (facts.deadLetters > 0) {
@@ -158,6 +207,12 @@ function loopProblems(facts: DoctorFacts): Problem[] {
   return problems;
 }
 
+function alertCommand(kind: string, appName: string): string {
+  // The machines are gone by then; the app's log still has what they said.
+  if (kind === "boot") return `fly logs --app ${appName} --no-tail`;
+  return ALERT_COMMANDS[kind] ?? DECISIONS;
+}
+
 /** Every problem, errors first. An environment in order gives an empty list. */
 export function diagnose(facts: DoctorFacts): Problem[] {
   if (!facts.configured) {
@@ -165,6 +220,10 @@ export function diagnose(facts: DoctorFacts): Problem[] {
     return [{ kind: "not_configured", severity: "error", message, command: UP }];
   }
   const problems: Problem[] = [];
+  if (facts.retired) {
+    const message = "The stack was being destroyed: workers end and none is started.";
+    problems.push({ kind: "retired", severity: "error", message, command: UP });
+  }
   for (const [name, present] of Object.entries(facts.environment)) {
     if (present) continue;
     problems.push({
@@ -180,7 +239,7 @@ export function diagnose(facts: DoctorFacts): Problem[] {
       kind: alert.kind,
       severity: alert.kind === "foreign_machines" ? "warning" : "error",
       message: `${alert.message} (since ${new Date(alert.since).toISOString()})`,
-      command: ALERT_COMMANDS[alert.kind] ?? "npx convex run factory:scalerDecisions '{\"limit\":10}'",
+      command: alertCommand(alert.kind, facts.appName),
     });
   }
   for (const webhook of facts.webhooks) {

@@ -22,6 +22,11 @@ export function convexCloudUrl(): string {
   return process.env.CONVEX_CLOUD_URL ?? "";
 }
 
+/** What Telegram and consumer apps reach; built into every deployment. */
+export function convexSiteUrl(): string {
+  return process.env.CONVEX_SITE_URL ?? "";
+}
+
 /** Which of the variables that the stack sets are there; never their values. */
 export function environmentPresence(): Record<string, boolean> {
   const wanted = ["FACTORY_OWNER", "WORKER_TOKEN_KEY", "SECRETS_KEY_RING", "TELEGRAM_WEBHOOK_SECRETS"];
