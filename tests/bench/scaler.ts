@@ -221,7 +221,7 @@ const say = (line: string): void => {
   if (!values.json) process.stdout.write(`${line}\n`);
 };
 const row = (...cells: Array<string | number>): string =>
-  cells.map((cell, index) => (index === 0 ? String(cell).padEnd(34) : String(cell).padStart(12))).join("");
+  cells.map((cell, index) => (index === 0 ? String(cell).padEnd(34) : String(cell).padStart(14))).join("");
 
 say(`Real processes, ${WORKER}; at most one list per ${RECONCILE_MS} ms\n`);
 const bursts: Burst[] = [];

@@ -92,6 +92,19 @@ test("an app of another owner is refused before anything is touched", async () =
   expect(await world.live()).toHaveLength(0);
 });
 
+test("an app that has become another's gets no order, not even one to end what we made", async () => {
+  world = await World.start();
+  await world.write("c1");
+  await world.until(answered, 30_000);
+  world.provider.network = "af-fedcba9876543210";
+  // A new revision asks about the owner again.
+  await world.apply(configOf((config) => (config.scaling.maxWorkers = 2)));
+  const before = world.provider.calls.length;
+  await world.advance(300_000, 1_000);
+  expect(new Set(world.provider.calls.slice(before))).toEqual(new Set(["list", "verifyOwner"]));
+  expect(world.provider.living).toHaveLength(1);
+});
+
 test("minWorkers run without any message, and are not ended for being idle", async () => {
   world = await World.start(configOf((config) => (config.scaling.minWorkers = 2)));
   await world.advance(300_000, 1_000);

@@ -161,6 +161,11 @@ describe("draining and ending", () => {
   test("with turns in hand it goes on until the deadline, which spends no attempt", () => {
     expect(step("draining", { load: 1 })).toEqual({ do: "wait", checkAt: NOW + 10_000 });
     expect(step("draining", { load: 1, drainDeadlineAt: NOW })).toMatchObject({ do: "lose", planned: true });
+    // Also when its machine is on its way down and never arrives.
+    expect(step("draining", { load: 1, listed: "stopping", drainDeadlineAt: NOW })).toMatchObject({
+      do: "lose",
+      planned: true,
+    });
   });
 
   test("a process that ended with turns in hand did not drain", () => {
