@@ -105,6 +105,7 @@ export const machineTables = {
   })
     .index("by_worker_id", ["workerId"])
     .index("by_free_slot", ["hasFreeSlot", "lastHeartbeatAt"])
+    .index("by_canary", ["canary", "hasFreeSlot"])
     .index("by_stopped_at", ["state", "stoppedAt"]),
 
   /**

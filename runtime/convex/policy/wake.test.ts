@@ -1,7 +1,15 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseRuntimeConfig, type RuntimeConfig } from "./runtimeConfig.ts";
-import { chooseWorker, hasRoom, isSilent, mayServe, type WakeCandidate, wokenEnough } from "./wake.ts";
+import {
+  chooseWorker,
+  hasRoom,
+  isSilent,
+  lacksTurns,
+  mayServe,
+  type WakeCandidate,
+  wokenEnough,
+} from "./wake.ts";
 
 const NOW = 1_000_000;
 const conversation = { agentKey: "support", conversationId: "c1" };
@@ -123,6 +131,15 @@ describe("who may serve a conversation", () => {
     const byConversation = configWith({ dedication: "conversation" });
     expect(mayServe(worker("w1", { load: 1, dedicatedTo: "c1" }), conversation, byConversation)).toBe(false);
   });
+});
+
+test("a canary lacks turns until those that ended and those that run are what the gate wants", () => {
+  const canary = { canary: true, load: 0, turnsDone: 0, turnsFailed: 0 };
+  expect(config.rollout.gateTurnsMin).toBe(3);
+  expect(lacksTurns(canary, config)).toBe(true);
+  expect(lacksTurns({ ...canary, turnsDone: 1, turnsFailed: 1 }, config)).toBe(true);
+  expect(lacksTurns({ ...canary, turnsDone: 1, turnsFailed: 1, load: 1 }, config)).toBe(false);
+  expect(lacksTurns({ ...canary, canary: false }, config)).toBe(false);
 });
 
 test("silence begins after workerLostAfterMs, not at it", () => {

@@ -40,6 +40,19 @@ export function mayServe(
 }
 
 /**
+ * Whether a canary still lacks turns that the rollout's gate wants to see. Such a one is woken before the holder of
+ * the files: conversations stay with their holders, and a fleet with room for all would never show what the new image
+ * does to a turn. A turn that has ended or runs counts, so that a bad image meets no more people than the gate asks.
+ */
+export function lacksTurns(
+  worker: { canary: boolean; load: number; turnsDone: number; turnsFailed: number },
+  config: RuntimeConfig,
+): boolean {
+  const turns = worker.turnsDone + worker.turnsFailed + worker.load;
+  return worker.canary && turns < config.rollout.gateTurnsMin;
+}
+
+/**
  * The holder of the conversation's files when it can take it, else the least loaded of the others.
  * Workers already tried for this message are left out.
  */

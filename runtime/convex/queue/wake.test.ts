@@ -8,11 +8,13 @@ import {
   complete,
   createWorld,
   enqueue,
+  fail,
   fakeDeployment,
   messageOf,
   mustClaim,
   release,
   START,
+  type TestWorker,
   wakesOf,
   type World,
 } from "../testing/factory.setup.ts";
@@ -64,6 +66,65 @@ describe("a burst for one worker", () => {
     expect(await claim(t, w1)).toBeNull();
     await burst(t, 10, 1);
     expect(await wakesOf(t, "w1")).toBe(5);
+  });
+});
+
+describe("a rollout's gate", () => {
+  /** w1 holds the files of both conversations; the canary has just come up. */
+  async function withCanary(): Promise<{ t: World; canary: TestWorker }> {
+    const t = await createWorld();
+    const w1 = await addWorker(t, "w1");
+    for (const name of ["c1", "c2"]) {
+      await enqueue(t, name);
+      await complete(t, w1, await mustClaim(t, w1));
+    }
+    const canary = await addWorker(t, "canary", { canary: true });
+    return { t, canary };
+  }
+
+  /** The worker fails the next message, which is due again after what `meanwhile` does. */
+  async function failOn(
+    t: World,
+    worker: TestWorker,
+    meanwhile = async (): Promise<void> => {},
+  ): Promise<void> {
+    const claimed = await mustClaim(t, worker);
+    await fail(t, worker, claimed);
+    await meanwhile();
+    advance(1_200);
+    await t.mutation(internal.queue.promote.promoteMessage, { messageId: claimed.messageId });
+  }
+
+  test("sees real turns: the canary is woken before the holder, until it has what the gate wants", async () => {
+    const { t, canary } = await withCanary();
+    const before = await wakesOf(t, "w1");
+    for (let turn = 1; turn <= 3; turn += 1) {
+      await enqueue(t, "c1");
+      expect(await wakes(t, "w1", "canary")).toEqual([before, turn]);
+      await complete(t, canary, await mustClaim(t, canary));
+    }
+    await enqueue(t, "c2");
+    expect(await wakes(t, "w1", "canary")).toEqual([before + 1, 3]);
+  });
+
+  test("costs nobody two attempts: what has failed goes to a proven worker", async () => {
+    const { t, canary } = await withCanary();
+    const before = await wakesOf(t, "w1");
+    await enqueue(t, "c1");
+    await failOn(t, canary);
+    expect(await wakes(t, "w1", "canary")).toEqual([before + 1, 1]);
+  });
+
+  test("a message that has failed still wakes the canary when nobody else has room", async () => {
+    const { t, canary } = await withCanary();
+    await enqueue(t, "c1");
+    await failOn(t, canary, async () => {
+      await t.run(async (ctx) => {
+        for (const row of await ctx.db.query("workers").collect())
+          if (!row.canary) await ctx.db.patch("workers", row._id, { state: "draining", hasFreeSlot: false });
+      });
+    });
+    expect(await wakesOf(t, "canary")).toBe(2);
   });
 });
 

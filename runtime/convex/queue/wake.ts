@@ -10,7 +10,7 @@ import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
-import { anyWorkerServes, chooseWorker, wokenEnough } from "../policy/wake.ts";
+import { anyWorkerServes, chooseWorker, lacksTurns, wokenEnough } from "../policy/wake.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { findHead } from "./heads.ts";
 import type { OpenConversation } from "./openConversation.ts";
@@ -20,6 +20,8 @@ import type { OpenConversation } from "./openConversation.ts";
  * them where some may not serve the conversation, or those who may could stand behind those who may not.
  */
 const CANDIDATES = { any: 2, restricted: 8 } as const;
+/** Canaries looked at per wake-up, while there are any. */
+const CANARIES_MAX = 4;
 /** Wake-ups for one message before it is left to whoever claims next; the sweep is behind that. */
 const WAKES_MAX = 5;
 
@@ -44,6 +46,70 @@ async function findWorker(ctx: MutationCtx, workerId: string): Promise<Doc<"work
     .first();
 }
 
+/** A canary that lacks turns and can take the conversation. Costs no document while no rollout is under way. */
+async function canaryInNeed(
+  ctx: MutationCtx,
+  target: Target,
+  tried: readonly string[],
+  config: RuntimeConfig,
+  now: number,
+): Promise<Doc<"workers"> | null> {
+  const canaries = await ctx.db
+    .query("workers")
+    .withIndex("by_canary", (q) => q.eq("canary", true).eq("hasFreeSlot", true))
+    .take(CANARIES_MAX);
+  const needy = canaries.filter((worker) => lacksTurns(worker, config));
+  return chooseWorker(null, needy, target, tried, config, now);
+}
+
+/** Free workers, the most recently heard first. The range leaves out every silent one, however many dead rows there are. */
+async function freeWorkers(
+  ctx: MutationCtx,
+  count: number,
+  config: RuntimeConfig,
+  now: number,
+): Promise<Array<Doc<"workers">>> {
+  return await ctx.db
+    .query("workers")
+    .withIndex("by_free_slot", (q) =>
+      q.eq("hasFreeSlot", true).gte("lastHeartbeatAt", now - config.scaling.workerLostAfterMs),
+    )
+    .order("desc")
+    .take(count);
+}
+
+/**
+ * A message that has failed keeps away from canaries while anybody else has room: a bad image must not use up all
+ * the attempts of the few people whom it meets.
+ */
+async function isSpared(ctx: MutationCtx, message: Id<"messageQueue">): Promise<boolean> {
+  return ((await ctx.db.get("messageQueue", message))?.attempts ?? 0) > 0;
+}
+
+async function choose(
+  ctx: MutationCtx,
+  target: Target,
+  message: Id<"messageQueue">,
+  tried: readonly string[],
+  config: RuntimeConfig,
+  now: number,
+): Promise<Doc<"workers"> | null> {
+  const canary = await canaryInNeed(ctx, target, tried, config, now);
+  const holder = target.lastWorkerId === undefined ? null : await findWorker(ctx, target.lastWorkerId);
+  const spared = (canary !== null || holder?.canary === true) && (await isSpared(ctx, message));
+  if (canary !== null && !spared) return canary;
+  const held = spared && holder?.canary === true ? null : holder;
+  const chosen = chooseWorker(held, [], target, tried, config, now);
+  if (chosen !== null) return chosen;
+  const count = (anyWorkerServes(config) && !spared ? CANDIDATES.any : CANDIDATES.restricted) + tried.length;
+  const free = await freeWorkers(ctx, count, config, now);
+  const proven = spared ? free.filter((worker) => !worker.canary) : free;
+  return (
+    chooseWorker(null, proven, target, tried, config, now) ??
+    chooseWorker(null, free, target, tried, config, now)
+  );
+}
+
 async function wakeOne(
   ctx: MutationCtx,
   target: Target,
@@ -52,19 +118,7 @@ async function wakeOne(
   config: RuntimeConfig,
   now: number,
 ): Promise<void> {
-  const holder = target.lastWorkerId === undefined ? null : await findWorker(ctx, target.lastWorkerId);
-  let chosen = chooseWorker(holder, [], target, tried, config, now);
-  if (chosen === null) {
-    // The range leaves out every silent worker, however many dead rows there are.
-    const free = await ctx.db
-      .query("workers")
-      .withIndex("by_free_slot", (q) =>
-        q.eq("hasFreeSlot", true).gte("lastHeartbeatAt", now - config.scaling.workerLostAfterMs),
-      )
-      .order("desc")
-      .take((anyWorkerServes(config) ? CANDIDATES.any : CANDIDATES.restricted) + tried.length);
-    chosen = chooseWorker(null, free, target, tried, config, now);
-  }
+  const chosen = await choose(ctx, target, message, tried, config, now);
   if (chosen === null) return;
   await wakeWorker(ctx, chosen);
   await ctx.scheduler.runAfter(config.queue.wakeGraceMs, internal.queue.wake.checkWake, {
