@@ -110,7 +110,10 @@ const scalingSchema = z
 
 const drainSchema = z
   .strictObject({
-    /** How long a draining worker may finish its turns before it releases them, ms; below killTimeoutMs. */
+    /**
+     * After a stop signal: how long a worker may finish its turns before it releases them, ms; below killTimeoutMs.
+     * A drain by the scaler leaves turn.turnTimeoutMs more, since no platform is about to kill.
+     */
     drainTimeoutMs: milliseconds(SECOND, 290 * SECOND).default(60 * SECOND),
     /** Time from the stop signal to the platform's kill, ms; Fly allows at most 300 s. */
     killTimeoutMs: milliseconds(2 * SECOND, 300 * SECOND).default(90 * SECOND),

@@ -26,7 +26,7 @@ const environmentSchema = z.object({
   WORKER_TOKEN: text,
   /** Conversations served at once. */
   WORKER_JOBS: integer(1, 64).default(4),
-  /** How long a draining worker may finish its turns before it releases them, ms. */
+  /** How long a worker may finish its turns after a stop signal before it releases them, ms. */
   WORKER_DRAIN_TIMEOUT_MS: integer(1_000, 290_000).default(60_000),
   /** Image by digest that this worker runs; reported with `ready`. */
   WORKER_IMAGE: text.optional(),

@@ -233,7 +233,31 @@ describe("draining", () => {
     expect(world.calls.filter((call) => call === "claim")).toHaveLength(2);
   });
 
-  test("releases what is still running when its time is over, the shorter of both limits", async () => {
+  test("the backend's drain leaves a turn the time that it names, beyond the limit of a signal", async () => {
+    const world = setUp(2);
+    world.offer("a");
+    await world.show({});
+    await world.show({ draining: true, drainRemainingMs: 60_000 });
+    await vi.advanceTimersByTimeAsync(50_000);
+    expect(world.loop.activeTurns()).toBe(1);
+    await world.endTurn("a");
+    expect(world.calls).not.toContain("release:drain");
+    await world.loop.stopped;
+  });
+
+  test("a signal amid the backend's drain leaves what a signal leaves", async () => {
+    const world = setUp(2);
+    world.offer("a");
+    await world.show({});
+    await world.show({ draining: true, drainRemainingMs: 60_000 });
+    void world.loop.drain("SIGTERM");
+    await vi.advanceTimersByTimeAsync(10_000);
+    await world.endTurn("a");
+    expect(world.calls).toContain("release:drain");
+    await world.loop.stopped;
+  });
+
+  test("releases what is still running when its time is over", async () => {
     const world = setUp(2);
     world.offer("a");
     await world.show({});

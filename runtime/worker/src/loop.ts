@@ -15,6 +15,7 @@ export interface LoopOptions {
   turnDeps: Omit<TurnDeps, "onHeartbeat" | "backend" | "log">;
   log: Log;
   jobsMax: number;
+  /** Of a drain that names no limit, as after a signal, ms. */
   drainTimeoutMs: number;
   onTurnEnd?: (claim: Claim, end: TurnEnd, totalMs: number) => void;
 }
@@ -41,6 +42,7 @@ export function runLoop(options: LoopOptions): WorkerLoop {
   const turns = new Map<string, { keeper: LeaseKeeper; ended: Promise<TurnEnd> }>();
   const stopClaiming = new AbortController();
   const stopped = Promise.withResolvers<string>();
+  const timeIsUp = Promise.withResolvers<void>();
   let state: "serving" | "draining" | "stopped" = "serving";
   let jobsMax = options.jobsMax;
   let pumping: Promise<void> | null = null;
@@ -144,7 +146,7 @@ export function runLoop(options: LoopOptions): WorkerLoop {
       idleTimer = setInterval(() => void idleBeat(), idleIntervalMs);
     }
     for (const messageId of inbox.cancelled) turns.get(messageId)?.keeper.end("cancelled");
-    if (inbox.draining) void drain("the backend drains this worker", inbox.drainRemainingMs);
+    if (inbox.draining) void drain("the backend drains this worker", inbox.drainRemainingMs ?? undefined);
     else if (inbox.wake !== lastWake) {
       // The first inbox of a connection tells nothing about what was waiting before.
       pump(lastWake === null || inbox.wake < lastWake ? UNTIL_EMPTY : inbox.wake - lastWake);
@@ -152,13 +154,17 @@ export function runLoop(options: LoopOptions): WorkerLoop {
     }
   };
 
-  const drain = (reason: string, remainingMs: number | null = null): Promise<void> => {
+  /**
+   * Turns may finish within `limitMs`: the backend's own drains leave time for a whole turn, a signal only what the
+   * platform grants. A signal amid a drain of the backend shortens it.
+   */
+  const drain = (reason: string, limitMs = options.drainTimeoutMs): Promise<void> => {
+    setTimeout(timeIsUp.resolve, limitMs).unref();
     drained ??= (async () => {
       state = "draining";
       stopClaiming.abort();
-      const limitMs = Math.min(options.drainTimeoutMs, remainingMs ?? Number.POSITIVE_INFINITY);
       log.info({ reason, limitMs, turns: turns.size }, "Draining");
-      await Promise.race([idle(), pause(limitMs)]);
+      await Promise.race([idle(), timeIsUp.promise]);
       for (const turn of turns.values()) turn.keeper.end("drain");
       await Promise.race([idle(), pause(RELEASE_LIMIT_MS)]);
       state = "stopped";
