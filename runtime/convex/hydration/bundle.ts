@@ -43,7 +43,8 @@ export async function hydrationBundle(
     agentKey: message.agentKey,
     payload: message.payload,
     destination: message.destination,
-    profile: holds.profileRevision === agent.revision ? null : profileOf(agent),
+    // What has to be restored is set up anew, profile and all.
+    profile: holds.profileRevision === agent.revision && !restore ? null : profileOf(agent),
     profileRevision: agent.revision,
     history: await historyWindow(
       ctx,

@@ -97,6 +97,32 @@ describe("the bundle", () => {
   });
 });
 
+test("a conversation that has to be restored comes with its profile, though the worker holds that", async () => {
+  const t = await createWorld();
+  const worker = await addWorker(t);
+  await enqueue(t, "c1");
+  const { messageId, leaseId } = await mustClaim(t, worker);
+  await t.run(async (ctx) => {
+    const message = await ctx.db.get("messageQueue", messageId);
+    if (message === null) throw new Error("no message");
+    const { conversation } = message;
+    const snapshot = await ctx.db.insert("dataSnapshots", {
+      ...{ conversation, version: 2, status: "ready", current: true },
+      ...{ messageId, leaseId, fileCount: 0, totalBytes: 0 },
+    });
+    await ctx.db.insert("snapshotManifests", { snapshot, state: { kind: "stored", files: [] } });
+  });
+  const ask = async (snapshotVersion: number) =>
+    await t.query(api.worker.getHydrationBundle, {
+      credential: worker.credential,
+      messageId,
+      leaseId,
+      holds: { profileRevision: 1, snapshotVersion },
+    });
+  expect(await ask(2)).toMatchObject({ profile: null, snapshot: null });
+  expect(await ask(1)).toMatchObject({ profile: { revision: 1 }, snapshot: { version: 2 } });
+});
+
 describe("the history window", () => {
   test("keeps the newest rows that fit the tokens, in order", async () => {
     const t = await createWorld({ hydration: { historyTokensMax: 10 } });

@@ -7,7 +7,7 @@ import type { Resident, Residents } from "./agent/residents.ts";
 import { GatewayUnavailableError } from "./agent/rpc.ts";
 import { receiveAttachments } from "./attachments/receive.ts";
 import { takeOutbox, uploadFiles } from "./attachments/send.ts";
-import type { WorkerBackend } from "./backend/backend.ts";
+import type { HydrationHolds, WorkerBackend } from "./backend/backend.ts";
 import type { LeaseKeeper } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { startPreview } from "./reply/preview.ts";
@@ -78,17 +78,17 @@ async function answerOnce(
   const { backend, engine, residents } = deps;
   const { signal } = keeper;
   const startedAt = performance.now();
-  const bundle = await backend.getHydrationBundle(keeper.ref, residents.holds(claim.conversationId));
-  signal.throwIfAborted();
-  // Either the lease is gone, and failing it changes nothing, or its agent is, and the message must not wait.
-  if (bundle === null) throw new TurnFailed("The backend gave no hydration bundle for this message");
+  const bundle = await hydrate(keeper, backend, residents.holds(claim.conversationId));
   deps.reached?.("hydrated");
 
   const stopTyping = startTyping(bundle, signal);
   const preview = startPreview(backend, keeper.ref, bundle.previewIntervalMs, signal);
   try {
-    const resident = await residents.obtain(bundle, signal);
+    const resident =
+      (await residents.obtain(bundle, signal)) ??
+      (await residents.obtain(await hydrate(keeper, backend, null), signal));
     signal.throwIfAborted();
+    if (resident === null) throw new TurnFailed("The backend left out what this worker does not hold");
     for (const { tool, reason } of resident.tools.refused) {
       deps.log.warn({ agentKey: bundle.agentKey, tool, reason }, "A tool of the profile is not granted");
     }
@@ -132,6 +132,18 @@ async function answerOnce(
     preview.stop();
     stopTyping();
   }
+}
+
+async function hydrate(
+  keeper: LeaseKeeper,
+  backend: WorkerBackend,
+  holds: HydrationHolds | null,
+): Promise<HydrationBundle> {
+  const bundle = await backend.getHydrationBundle(keeper.ref, holds);
+  keeper.signal.throwIfAborted();
+  // Either the lease is gone, and failing it changes nothing, or its agent is, and the message must not wait.
+  if (bundle === null) throw new TurnFailed("The backend gave no hydration bundle for this message");
+  return bundle;
 }
 
 interface Produced {

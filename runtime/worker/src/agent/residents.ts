@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { HydrationBundle, Profile } from "../../../convex/validators.ts";
 import type { HydrationHolds } from "../backend/backend.ts";
 import { PROFILE_PATH, TRANSCRIPT_PATH } from "../snapshot/limits.ts";
-import { RestoreError, restoreSnapshot } from "../snapshot/restore.ts";
+import { restoreSnapshot } from "../snapshot/restore.ts";
 import type { AgentEngine, EngineSession } from "./engine.ts";
 import { installSkills } from "../skills/install.ts";
 import type { Skill } from "../skills/policy.ts";
@@ -47,8 +47,11 @@ export interface ResidentsOptions {
 export interface Residents {
   /** What the bundle may leave out. Null: this worker holds nothing of the conversation. */
   holds(conversationId: string): HydrationHolds | null;
-  /** The resident that the bundle speaks of: the held one, or one that arrives now. */
-  obtain(bundle: HydrationBundle, signal: AbortSignal): Promise<Resident>;
+  /**
+   * The resident that the bundle speaks of: the held one, or one that arrives now. Null: the bundle left out what
+   * this worker held when it asked and cannot use any more, so that only the whole bundle helps.
+   */
+  obtain(bundle: HydrationBundle, signal: AbortSignal): Promise<Resident | null>;
   /** Forgets a conversation whose local state is no longer what the backend knows. */
   evict(conversationId: string): void;
   evictAll(): void;
@@ -92,11 +95,10 @@ export function createResidents(options: ResidentsOptions): Residents {
     return options.skills.filter((skill) => wanted.has(skill.name));
   };
 
-  const arrive = async (bundle: HydrationBundle, signal: AbortSignal): Promise<Resident> => {
-    if (bundle.profile === null) throw new RestoreError("restore refused: the bundle names no profile");
-    if (bundle.snapshot === null && bundle.snapshotVersion !== null) {
-      throw new RestoreError("restore refused: the bundle names a snapshot that it does not carry");
-    }
+  const arrive = async (bundle: HydrationBundle, signal: AbortSignal): Promise<Resident | null> => {
+    // Another worker has moved the conversation on, its tools have changed, or it was evicted meanwhile.
+    const isWhole = bundle.snapshot !== null || bundle.snapshotVersion === null;
+    if (bundle.profile === null || !isWhole) return null;
     const name = `${createHash("sha256").update(bundle.conversationId).digest("hex").slice(0, 20)}-${++arrivals}`;
     const folder = join(options.dir, name);
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -171,6 +173,7 @@ export function createResidents(options: ResidentsOptions): Residents {
 
     obtain: async (bundle, signal) => {
       const resident = (await stay(bundle)) ?? (await arrive(bundle, signal));
+      if (resident === null) return null;
       held.delete(bundle.conversationId);
       held.set(bundle.conversationId, resident);
       for (const oldest of held.keys()) {

@@ -1,0 +1,94 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { HydrationBundle, SnapshotForRestore } from "../../../convex/validators.ts";
+import type { AgentEngine, EngineSession } from "./engine.ts";
+import { createResidents, type Residents } from "./residents.ts";
+
+let dir: string;
+let lost: Set<string>;
+let residents: Residents;
+const signal = new AbortController().signal;
+
+/** Sessions that exist until the test loses them. */
+const engine = {
+  openSession: (key: string) => Promise.resolve({ key } as EngineSession),
+  isCurrent: ({ key }: EngineSession) => !lost.has(key),
+  importTranscript: () => Promise.resolve(),
+  closeSession: () => Promise.resolve(),
+} as unknown as AgentEngine;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "af-residents-"));
+  lost = new Set();
+  residents = createResidents({
+    engine,
+    dir,
+    keptMax: 1,
+    skills: [],
+    dedication: "none",
+    onCleanupError: () => undefined,
+    onForeignSkills: () => undefined,
+  });
+});
+afterEach(async () => {
+  residents.evictAll();
+  await residents.settled();
+  await rm(dir, { recursive: true });
+});
+
+const snapshot = (version: number): SnapshotForRestore =>
+  ({ snapshotId: `s${version}`, version, files: [] }) as unknown as SnapshotForRestore;
+
+/** What the backend says to a worker that holds nothing. */
+function whole(conversationId: string, version: number | null): HydrationBundle {
+  return {
+    conversationId,
+    profile: {
+      agentKey: "default",
+      version: "1",
+      revision: 1,
+      soulMd: "",
+      skills: [],
+      toolPolicy: { allow: [], deny: [] },
+      bridgeFunctions: [],
+    },
+    profileRevision: 1,
+    history: [],
+    historyThrough: 0,
+    snapshotVersion: version,
+    snapshot: version === null ? null : snapshot(version),
+  } as unknown as HydrationBundle;
+}
+/** What it says to one that holds everything of that version. */
+const held = (conversationId: string, version: number | null): HydrationBundle => ({
+  ...whole(conversationId, version),
+  profile: null,
+  snapshot: null,
+});
+
+test("a conversation that another worker has moved on arrives anew from its snapshot, without an error", async () => {
+  const first = await residents.obtain(whole("c1", null), signal);
+  expect(residents.holds("c1")).toEqual({ profileRevision: 1, historyThrough: 0 });
+  const moved = { ...held("c1", 7), snapshot: snapshot(7) };
+  expect(await residents.obtain(moved, signal)).toBeNull();
+  const second = await residents.obtain(whole("c1", 7), signal);
+  expect(second?.snapshotVersion).toBe(7);
+  expect(second?.folder).not.toBe(first?.folder);
+});
+
+test("a conversation that was evicted after the backend was asked needs the whole bundle", async () => {
+  await residents.obtain(whole("c1", null), signal);
+  await residents.obtain(whole("c2", null), signal);
+  expect(await residents.obtain(held("c1", null), signal)).toBeNull();
+  expect(await residents.obtain(whole("c1", null), signal)).not.toBeNull();
+});
+
+test("a session that was lost with its gateway needs the whole bundle, a living one none of it", async () => {
+  const first = await residents.obtain(whole("c1", 3), signal);
+  expect(await residents.obtain(held("c1", 3), signal)).toBe(first);
+  lost.add(first?.session.key ?? "");
+  expect(residents.holds("c1")).toBeNull();
+  expect(await residents.obtain(held("c1", 3), signal)).toBeNull();
+});
