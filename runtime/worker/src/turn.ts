@@ -6,6 +6,7 @@ import type { Claim } from "../../convex/validators.ts";
 import { answer, type AnswerDeps, TurnFailed } from "./answer.ts";
 import { GatewayUnavailableError } from "./agent/rpc.ts";
 import { BackendError } from "./backend/backend.ts";
+import { patiently } from "./backend/patient.ts";
 import { keepLease, type LeaseKeeper, TurnEnded } from "./lease.ts";
 import type { OwnerGuard } from "./owner.ts";
 import { pause } from "./pause.ts";
@@ -39,7 +40,7 @@ async function serve(claim: Claim, keeper: LeaseKeeper, deps: TurnDeps): Promise
   try {
     const answered = await deps.owner.serve(claim, async () => {
       keeper.signal.throwIfAborted();
-      return await answer(claim, keeper, deps);
+      return await answer(claim, keeper, { ...deps, backend: patiently(deps.backend, keeper.signal) });
     });
     return answered === null ? { kind: "lost" } : { kind: "answered", ...answered };
   } catch (error) {

@@ -5,6 +5,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { SnapshotForRestore } from "../../../convex/validators.ts";
+import { insist } from "../insist.ts";
 import { decodeBlob } from "./codec.ts";
 import { sha256Hex } from "./folder.ts";
 import { pathProblem, RESERVED_DIR, snapshotLimits } from "./limits.ts";
@@ -16,6 +17,8 @@ export class RestoreError extends Error {
 
 const FETCHES_AT_ONCE = 6;
 const FETCH_TIMEOUT_MS = 30_000;
+/** About ten seconds of trying: longer than a deployment takes to come back. */
+const FETCH_ATTEMPTS_MAX = 8;
 
 /**
  * Restores `snapshot` below `folder`, which must be empty.
@@ -33,7 +36,13 @@ export async function restoreSnapshot(
   const queue = [...snapshot.files];
   const lanes = Array.from({ length: Math.min(FETCHES_AT_ONCE, queue.length) }, async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      contents.set(file.path, await fetchVerified(file, signal));
+      const content = await insist(() => fetchVerified(file, signal), {
+        // What arrived and is wrong stays wrong; a connection that broke says nothing about the file.
+        mayPass: (error) => !(error instanceof RestoreError),
+        signal,
+        attemptsMax: FETCH_ATTEMPTS_MAX,
+      });
+      contents.set(file.path, content);
     }
   });
   await Promise.all(lanes);

@@ -1,9 +1,9 @@
 /** One file into the deployment's storage. */
-import { pause } from "../pause.ts";
+import { insist } from "../insist.ts";
 
 const UPLOAD_TIMEOUT_MS = 60_000;
-const ATTEMPTS_MAX = 3;
-const RETRY_DELAY_MS = 400;
+/** About ten seconds of trying: longer than a deployment takes to come back. */
+const ATTEMPTS_MAX = 8;
 
 /**
  * Posts one file to an upload URL; a broken connection or a busy deployment is tried again.
@@ -16,16 +16,11 @@ export async function uploadBlob(
   signal: AbortSignal,
   contentType: string,
 ): Promise<string> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await post(uploadUrl, body, signal, contentType);
-    } catch (error) {
-      signal.throwIfAborted();
-      const final = error instanceof UploadRefused && error.status < 500 && error.status !== 429;
-      if (final || attempt === ATTEMPTS_MAX) throw error;
-      await pause(RETRY_DELAY_MS * attempt, signal);
-    }
-  }
+  return await insist(() => post(uploadUrl, body, signal, contentType), {
+    mayPass: (error) => !(error instanceof UploadRefused) || error.status >= 500 || error.status === 429,
+    signal,
+    attemptsMax: ATTEMPTS_MAX,
+  });
 }
 
 class UploadRefused extends Error {
