@@ -69,6 +69,18 @@ describe("FlyApp", () => {
     await expect(apps.create(app())).resolves.toMatchObject({ id: `af-test-${count}` });
   });
 
+  it("makes an app again that somebody has deleted, and tells that it is another one", async () => {
+    const first = await apps.create(app());
+    await fetch(`${fly.url}/v1/apps/${first.id}`, {
+      method: "DELETE",
+      headers: { authorization: fly.orgToken },
+    });
+    const second = await apps.create(app());
+    expect(second.outs?.appId).toMatch(/.+/);
+    expect(second.outs?.appId).not.toBe(first.outs?.appId);
+    expect((await apps.read(second.id, second.outs)).id).toBe(first.id);
+  });
+
   it("deletes an app that is already gone", async () => {
     await expect(apps.delete(`af-test-${count}`, app())).resolves.toBeUndefined();
   });

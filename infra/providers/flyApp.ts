@@ -82,12 +82,9 @@ async function waitUntilVisible(state: FlyAppInputs, tries: number): Promise<Fly
 /** Asks Fly for the app. Null when its name is taken. @throws Error with what to correct. */
 async function makeApp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
   const answer = await flyRest(state.apiUrl, "POST", "/apps", {
-    json: {
-      name: state.name,
-      org_slug: state.organization,
-      network: state.network,
-      idempotency_key: `${state.network}/${state.name}`,
-    },
+    // Without an idempotency key: Fly would answer with the app that it made under the same key before, also when
+    // somebody has deleted that one since. What a lost answer has made is found by its name.
+    json: { name: state.name, org_slug: state.organization, network: state.network },
   });
   if (answer.status === 422 && /name_taken|taken/i.test(answer.text)) return null;
   if (answer.status === 403 || answer.status === 404) {
