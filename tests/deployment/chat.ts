@@ -51,8 +51,9 @@ export class Chat {
     this.#state = state;
   }
 
+  /** @param script what the scripted worker says; null leaves the work to a worker of the caller. */
   static async start(
-    script: (claim: Claim) => Scripted,
+    script: ((claim: Claim) => Scripted) | null,
     config: FactoryOptions["config"] = {},
   ): Promise<Chat> {
     const state = mkdtempSync(join(tmpdir(), "af-chat-"));
@@ -64,10 +65,15 @@ export class Chat {
     });
     const chat = new Chat(factory, telegram, state);
     await factory.backend.call("action", "factory:configureTelegramWebhook");
-    const [worker] = factory.workers;
-    if (worker === undefined) throw new Error("no worker was made");
-    chat.#pump = chat.#answer(worker, script);
+    if (script !== null) chat.#pump = chat.#answer(chat.worker, script);
     return chat;
+  }
+
+  /** What the one worker shows with every call. */
+  get worker(): WorkerCredential {
+    const [worker] = this.factory.workers;
+    if (worker === undefined) throw new Error("no worker was made");
+    return worker;
   }
 
   /** Claims and completes until the end. Every call is repeated: each is idempotent by its key, or fenced. */

@@ -2,6 +2,7 @@
 import { type Infer, v } from "convex/values";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalQuery, type QueryCtx } from "../_generated/server.js";
+import { isOfAnswer } from "../replies/deliveries.ts";
 import { vMessageStatus } from "../validators.ts";
 import { findConversation } from "./openConversation.ts";
 
@@ -57,14 +58,17 @@ async function timesOf(ctx: QueryCtx, message: Doc<"messageQueue">): Promise<Mes
           .query("workers")
           .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
           .unique();
-  const parts = await ctx.db
+  const rows = await ctx.db
     .query("outbox")
     .withIndex("by_message_seq", (q) => q.eq("messageId", message._id))
     .take(PARTS_MAX);
+  const parts = rows.filter(isOfAnswer);
   const sent = parts.filter((part) => part.state === "sent");
   const claimedAt = message.claimedAt ?? null;
-  const after = (ms: number | undefined): number | null =>
-    claimedAt === null || ms === undefined ? null : claimedAt + ms;
+  // Phases follow each other: each is told as how long it took.
+  const after = (start: number | null, ms: number | undefined): number | null =>
+    start === null || ms === undefined ? null : start + ms;
+  const hydratedAt = after(claimedAt, message.timings?.hydrateMs);
   return {
     messageId: message._id,
     conversationId: message.conversationId,
@@ -73,8 +77,8 @@ async function timesOf(ctx: QueryCtx, message: Doc<"messageQueue">): Promise<Mes
     attempts: message.attempts,
     enqueuedAt: message._creationTime,
     claimedAt,
-    hydratedAt: after(message.timings?.hydrateMs),
-    modelDoneAt: after(message.timings?.modelMs),
+    hydratedAt,
+    modelDoneAt: after(hydratedAt, message.timings?.modelMs),
     answeredAt: message.finishedAt ?? null,
     deliveredAt:
       parts.length > 0 && sent.length === parts.length

@@ -17,6 +17,10 @@ const PARTS_READ_MAX = 100;
 
 export type DeliveryState = "none" | "pending" | "delivered" | "failed" | "unknown";
 
+/** A preview is no part of the answer, whatever became of it. */
+export const isOfAnswer = ({ reason, content }: Doc<"outbox">): boolean =>
+  reason !== "preview" && content.kind !== "withdrawal";
+
 /**
  * How far a message's answer got. One unknown part makes the whole unknown, else one failed part makes it failed.
  * `deliveredAt` is the time of the last part, ms.
@@ -29,8 +33,7 @@ export async function deliveryOf(
     .query("outbox")
     .withIndex("by_message_seq", (q) => q.eq("messageId", messageId))
     .take(PARTS_READ_MAX);
-  // A preview is no part of the answer, whatever became of it.
-  const parts = rows.filter(({ reason, content }) => reason !== "preview" && content.kind !== "withdrawal");
+  const parts = rows.filter(isOfAnswer);
   const has = (state: Doc<"outbox">["state"]): boolean => parts.some((part) => part.state === state);
   const state: DeliveryState =
     parts.length === 0

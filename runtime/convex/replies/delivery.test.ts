@@ -136,6 +136,35 @@ describe("an answer", () => {
     expect(seen[1]).toBeLessThan(35_000);
   });
 
+  test("stored while an earlier one is being sent follows as soon as that has ended", async () => {
+    const t = await openWorld();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const sent: string[] = [];
+    vi.stubGlobal("fetch", async (_url: string, init: RequestInit) => {
+      sent.push((JSON.parse(init.body as string) as { text: string }).text);
+      if (sent.length === 1) await promise;
+      return new Response(JSON.stringify({ ok: true, result: { message_id: sent.length } }));
+    });
+    await answer(t, "42", "first");
+    vi.advanceTimersByTime(1);
+    await vi.waitUntil(() => sent.length === 1);
+    await t.run(async (ctx) => {
+      await storeNotice(ctx, {
+        conversation: { conversationId: "42" },
+        destination: chat("42"),
+        text: "second",
+        reason: "test",
+      });
+    });
+    vi.advanceTimersByTime(1);
+    // Whatever that has started gets its turn before the first send ends.
+    for (let turn = 0; turn < 20; turn += 1) await t.run(async () => null);
+    resolve();
+    await t.finishInProgressScheduledFunctions();
+    expect(sent).toEqual(["first", "second"]);
+    await settle(t);
+  });
+
   test("of another conversation does not wait for the one that waits", async () => {
     const t = await openWorld();
     const telegram = fakeTelegram(({ body }, index) =>

@@ -3,6 +3,7 @@ import { api, internal } from "../_generated/api.js";
 import { elapse, fakeTelegram, pass, SHARED_REF, SHARED_TOKEN } from "../testing/channels.fixture.ts";
 import {
   addWorker,
+  advance,
   createWorld,
   enqueue,
   fakeDeployment,
@@ -263,6 +264,34 @@ describe("a preview that goes wrong", () => {
     await elapse(t, 40_000);
     expect(chatOf(bot.calls)).toEqual(["It is five."]);
     expect((await partsOf(t)).map(({ state }) => state)).toEqual(["sent", "sent"]);
+  });
+
+  test("and a late report of an earlier try leaves the later one alone", async () => {
+    telegram();
+    const { t, worker, claim } = await openChat();
+    await show(t, worker, claim, "It is");
+    await elapse(t, INTERVAL_MS);
+    await complete(t, worker, claim, "It is five.");
+    const step = async (finished: object | null) => {
+      const lane = await t.run((ctx) => ctx.db.query("outboxLanes").first());
+      if (lane === null) throw new Error("no lane");
+      return await t.mutation(internal.replies.delivery.step, {
+        laneId: lane._id,
+        run: lane.run,
+        finished: finished as null,
+        last: false,
+      });
+    };
+    const first = await step(null);
+    advance(36_000);
+    const lane = await t.run((ctx) => ctx.db.query("outboxLanes").first());
+    if (first === null || lane === null) throw new Error("nothing was announced");
+    await t.mutation(internal.replies.delivery.watchLane, { laneId: lane._id, run: lane.run });
+    const second = await step(null);
+    expect(second?.attempt).toBe(first.attempt + 1);
+    const outcome = { kind: "unknown", description: "late" };
+    await step({ partId: first.partId, attempt: first.attempt, outcome });
+    expect((await partsOf(t)).map(({ state }) => state)).toEqual(["sent", "sending"]);
   });
 });
 

@@ -35,21 +35,39 @@ async function callBridge(
   signal: AbortSignal | undefined,
 ) {
   if (!state.bridge.ok) return { success: false, status: 400, functionKey, error: state.bridge.error };
-  return await executeBridgeFunction(state.bridge.config, {
+  const { idempotencyKey, repeat } = nextCall(state, functionKey, args);
+  const result = await executeBridgeFunction(state.bridge.config, {
     functionKey,
     args,
-    idempotencyKey: idempotencyKey(state, functionKey, args),
+    idempotencyKey,
     signal,
   });
+  // The app may have acted. A model that is told of a failure tries again, and must not act twice by that.
+  if (isUndecided(result.status)) repeat();
+  return result;
 }
 
-/** Message, function, arguments, and how often this turn has made that very call: equal when the turn is repeated. */
-export function idempotencyKey(state: SessionState, functionKey: string, args: unknown): string {
+/**
+ * Counts a call. Its key is made of message, function, arguments, and how often this turn has made that very call:
+ * equal when the turn is repeated. `repeat` makes the next such call this one again.
+ */
+export function nextCall(
+  state: Pick<SessionState, "messageId" | "occurrences">,
+  functionKey: string,
+  args: unknown,
+): { idempotencyKey: string; repeat: () => void } {
   const call = `${functionKey}\0${canonicalJson(args)}`;
-  const occurrence = (state.occurrences.get(call) ?? 0) + 1;
-  state.occurrences.set(call, occurrence);
-  return createHash("sha256").update(`${state.messageId}\0${call}\0${occurrence}`).digest("hex");
+  const occurrences = state.occurrences.get(call) ?? { made: 0, undecided: [] };
+  state.occurrences.set(call, occurrences);
+  const occurrence = occurrences.undecided.shift() ?? ++occurrences.made;
+  const idempotencyKey = createHash("sha256")
+    .update(`${state.messageId}\0${call}\0${occurrence}`)
+    .digest("hex");
+  return { idempotencyKey, repeat: () => void occurrences.undecided.push(occurrence) };
 }
+
+/** No answer at all, or a failure of the app's own: whether it acted is not known. */
+const isUndecided = (status: number): boolean => status === 0 || status >= 500;
 
 /** JSON with the keys in order, so that equal arguments are equal text. */
 function canonicalJson(value: unknown): string {

@@ -29,9 +29,15 @@ const sessionSchema = z.object({
   ]),
 });
 export type SessionSetup = z.infer<typeof sessionSchema>;
+/** How often one turn has made one call. */
+export interface Occurrences {
+  made: number;
+  /** Made, and perhaps carried out without an answer: the next such call is these again, not another one. */
+  undecided: number[];
+}
 export type SessionState = SessionSetup & {
   /** Calls made in this turn, by function and arguments: the same call twice is two calls. */
-  occurrences: Map<string, number>;
+  occurrences: Map<string, Occurrences>;
 };
 
 /** Outlives a reload of the plugin, which loads this module anew in the same process. Memory only. */

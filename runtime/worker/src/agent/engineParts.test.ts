@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Profile } from "../../../convex/validators.ts";
-import { idempotencyKey } from "../../plugin/bridgeTools.ts";
+import { nextCall } from "../../plugin/bridgeTools.ts";
 import type { SessionState } from "../../plugin/sessions.ts";
 import { messagesOf } from "../../plugin/transcript.ts";
 import { escapeCommand } from "./engine.ts";
@@ -145,9 +145,9 @@ describe("transcript", () => {
 test("an idempotency key depends on message, function, arguments in any order, and how often", () => {
   const state = (messageId: string) => ({ messageId, occurrences: new Map() }) as unknown as SessionState;
   const first = state("m1");
-  const key = idempotencyKey(first, "f", { a: 1, b: [1, { c: 2 }] });
-  expect(idempotencyKey(state("m1"), "f", { b: [1, { c: 2 }], a: 1 })).toBe(key);
-  expect(idempotencyKey(first, "f", { a: 1, b: [1, { c: 2 }] })).not.toBe(key);
-  expect(idempotencyKey(state("m2"), "f", { a: 1, b: [1, { c: 2 }] })).not.toBe(key);
-  expect(idempotencyKey(state("m1"), "g", { a: 1, b: [1, { c: 2 }] })).not.toBe(key);
+  const key = nextCall(first, "f", { a: 1, b: [1, { c: 2 }] }).idempotencyKey;
+  expect(nextCall(state("m1"), "f", { b: [1, { c: 2 }], a: 1 }).idempotencyKey).toBe(key);
+  expect(nextCall(first, "f", { a: 1, b: [1, { c: 2 }] }).idempotencyKey).not.toBe(key);
+  expect(nextCall(state("m2"), "f", { a: 1, b: [1, { c: 2 }] }).idempotencyKey).not.toBe(key);
+  expect(nextCall(state("m1"), "g", { a: 1, b: [1, { c: 2 }] }).idempotencyKey).not.toBe(key);
 });

@@ -94,10 +94,23 @@ async function fetchVerified(
     await response.body?.cancel();
     throw new RestoreError(`restore failed: ${file.path} could not be fetched (status ${response.status})`);
   }
-  const body = Buffer.from(await response.arrayBuffer());
+  const body = await readAtMost(response, file.sizeBytes);
+  if (body === null) throw new RestoreError(`restore checksum mismatch: ${file.path}`);
   const content = await decodeBlob(body, file.encoding, file.sizeBytes).catch(() => null);
   if (content === null || content.length !== file.sizeBytes || sha256Hex(content) !== file.sha256) {
     throw new RestoreError(`restore checksum mismatch: ${file.path}`);
   }
   return content;
+}
+
+/** null when there is more: no blob travels larger than its content (codec.ts), so it is not the promised one. */
+async function readAtMost(response: Response, bytesMax: number): Promise<Buffer | null> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }

@@ -17,6 +17,12 @@ const served = new Map<string, Buffer>();
 
 beforeAll(async () => {
   server = createServer((request, response) => {
+    if (request.url === "/endless") {
+      const more = (): boolean => response.writable && response.write(Buffer.alloc(1 << 16, 7)) && more();
+      response.on("drain", more);
+      more();
+      return;
+    }
     const body = served.get(request.url ?? "");
     response.statusCode = body === undefined ? 404 : 200;
     response.end(body);
@@ -104,6 +110,15 @@ describe("restore", () => {
     const entry = await publish("a", "x", { sizeBytes: snapshotLimits.totalBytesMax * 3 });
     await expect(restore([entry])).rejects.toThrow("too many bytes");
   });
+
+  test.each(["zstd", "identity"] as const)(
+    "a blob without end (%s) is dropped once it is longer than promised",
+    async (encoding) => {
+      const entry = await publish("endless.md", "x".repeat(100), { url: `${url}/endless`, encoding });
+      await expect(restore([entry])).rejects.toThrow("restore checksum mismatch: endless.md");
+      expect(await filesBelow()).toEqual([]);
+    },
+  );
 
   test("a blob that is gone says which file", async () => {
     const entry = await publish("gone.md", "x", { url: `${url}/none` });
