@@ -1,71 +1,246 @@
 /**
- * What a turn costs a worker, with a model that answers at once: real worker, real gateway, fake backend.
+ * `npm run bench:turn`: from a person's message on Telegram to the delivered answer, with a model that answers at
+ * once. Real backend, real worker process from its image tree, real gateway, embedded Telegram; only Fly is left out,
+ * so that a cold turn is the worker's own start. `--json` prints one JSON object; every figure names its unit.
  *
- *   node tests/bench/turn.ts [--turns 200] [--conversations 20]
+ *   npm run bench:turn -- [--turns 200] [--conversations 20] [--cold 3] [--json]
  */
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { startTestWorker } from "../../runtime/worker/testing/worker.ts";
+import type { Person, Sent } from "../../local/environment/person.ts";
+import { startTestModel } from "../../runtime/worker/testing/model.ts";
+import { type FunctionTotals, until } from "../deployment/backend.ts";
+import { Chat } from "../deployment/chat.ts";
+import { BenchWorker, type Memory } from "./turnWorker.ts";
+
+const ANSWER_MS_MAX = 240_000;
+const HOUR_MS = 3_600_000;
+/** The scaler leaves the one worker alone, however often the bench kills it. */
+const SCALING_AT_REST = {
+  scaling: { workerLostAfterMs: HOUR_MS, reconcileIntervalMs: HOUR_MS, idleTimeoutMs: HOUR_MS },
+};
+
+/** One turn, ms each. The phases follow each other and add up to `delivered_ms`. */
+interface Turn {
+  delivered_ms: number;
+  /** The person's message to its claim: webhook, enqueue, wake-up. */
+  queue_wait_ms: number;
+  /** Bundle, and restore where the worker does not hold the conversation. */
+  hydrate_ms: number;
+  model_ms: number;
+  /** Transcript export, upload, finalize. */
+  snapshot_ms: number;
+  complete_ms: number;
+  /** Answer stored to message in the chat. */
+  delivery_ms: number;
+}
+interface Spread {
+  p50: number;
+  p95: number;
+  max: number;
+}
+type Kind = "cold" | "first_turn" | "warm" | "restored";
+interface Figures {
+  turns: number;
+  conversations: number;
+  phases: Record<Kind, Record<keyof Turn, Spread>>;
+  worker_calls_per_message: number;
+  calls_per_message: Record<string, number>;
+  uploaded_bytes_per_snapshot: Spread;
+  memory_after_boot: Memory;
+  memory_after_turns: Memory;
+}
+
+function spread(samples: readonly number[]): Spread {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
+  return { p50: at(0.5), p95: at(0.95), max: at(1) };
+}
+
+function spreads(samples: readonly Turn[]): Record<keyof Turn, Spread> {
+  const of = (name: keyof Turn): Spread => spread(samples.map((turn) => turn[name]));
+  return {
+    delivered_ms: of("delivered_ms"),
+    queue_wait_ms: of("queue_wait_ms"),
+    hydrate_ms: of("hydrate_ms"),
+    model_ms: of("model_ms"),
+    snapshot_ms: of("snapshot_ms"),
+    complete_ms: of("complete_ms"),
+    delivery_ms: of("delivery_ms"),
+  };
+}
+
+const person = (index: number): Person => ({ id: 10_000 + index, first_name: `Person ${index}` });
+
+class TurnBench {
+  readonly #chat: Chat;
+  readonly #worker: BenchWorker;
+  readonly #modelUrl: string;
+
+  constructor(chat: Chat, worker: BenchWorker, modelUrl: string) {
+    this.#chat = chat;
+    this.#worker = worker;
+    this.#modelUrl = modelUrl;
+  }
+
+  startWorker(): void {
+    this.#worker.start(this.#chat.factory.backend.url, this.#chat.worker, this.#modelUrl);
+  }
+
+  /** The message waits when its worker's process begins, as on a machine that was made for it. */
+  async cold(who: Person): Promise<Turn> {
+    await this.#worker.kill();
+    const sent = await this.#chat.write(who, "The first message of a cold start.");
+    this.startWorker();
+    return await this.#measure(who, sent);
+  }
+
+  async ask(who: Person, text: string): Promise<Turn> {
+    return await this.#measure(who, await this.#chat.write(who, text));
+  }
+
+  /** Waits for the answer and splits the time that it took. */
+  async #measure(who: Person, sent: Sent): Promise<Turn> {
+    const entry = await this.#chat.phone.answer(who, sent.after, ANSWER_MS_MAX);
+    if (entry === null) throw new Error(`no answer within ${ANSWER_MS_MAX} ms`);
+    const [times] = (
+      await this.#chat.factory.backend.call("query", "factory:messageTimeline", {
+        conversationId: this.#chat.conversationId(who),
+        limit: 1,
+      })
+    ).value as Array<
+      Record<"claimedAt" | "hydratedAt" | "modelDoneAt" | "answeredAt", number> & { messageId: string }
+    >;
+    if (times === undefined) throw new Error("the message has no timeline");
+    const { turns } = this.#worker;
+    await until("the worker has told of the turn", async () => turns.has(times.messageId));
+    const snapshotMs = turns.get(times.messageId)?.snapshotMs ?? 0;
+    return {
+      delivered_ms: entry.at - sent.at,
+      queue_wait_ms: times.claimedAt - sent.at,
+      hydrate_ms: times.hydratedAt - times.claimedAt,
+      model_ms: times.modelDoneAt - times.hydratedAt,
+      snapshot_ms: snapshotMs,
+      complete_ms: times.answeredAt - times.modelDoneAt - snapshotMs,
+      delivery_ms: entry.at - times.answeredAt,
+    };
+  }
+}
+
+/** Runs of each function per message. */
+function callsPerMessage(
+  before: Record<string, FunctionTotals>,
+  after: Record<string, FunctionTotals>,
+  messages: number,
+): Record<string, number> {
+  const calls: Record<string, number> = {};
+  for (const [name, { calls: total }] of Object.entries(after)) {
+    const made = total - (before[name]?.calls ?? 0);
+    // What this bench itself asks, and what a worker says by the clock, is not part of a message's cost.
+    if (made > 0 && !/^_system|messageTimeline|:heartbeat$/.test(name)) calls[name] = made / messages;
+  }
+  return calls;
+}
+
+interface Size {
+  turns: number;
+  conversations: number;
+  cold: number;
+}
+
+async function run({ turns, conversations, cold }: Size, say: (line: string) => void): Promise<Figures> {
+  const model = await startTestModel(() => ({ kind: "text", text: "A short answer." }));
+  const chat = await Chat.start(null, SCALING_AT_REST);
+  const worker = await BenchWorker.build();
+  const { backend } = chat.factory;
+  const bench = new TurnBench(chat, worker, model.url);
+  const samples: Record<Kind, Turn[]> = { cold: [], first_turn: [], warm: [], restored: [] };
+  try {
+    for (let start = 1; start <= cold; start += 1) {
+      samples.cold.push(await bench.cold(person(-start)));
+      say(`cold start ${start}: delivered after ${samples.cold.at(-1)?.delivered_ms} ms`);
+    }
+    const memoryAfterBoot = worker.memory();
+
+    for (let index = 0; index < conversations; index += 1)
+      samples.first_turn.push(await bench.ask(person(index), "The first message of a conversation."));
+    const earlier = new Set(worker.turns.keys());
+    const before = await backend.metrics();
+    for (let turn = 1; turn <= turns; turn += 1) {
+      const who = person(turn % conversations);
+      samples.warm.push(await bench.ask(who, `Message number ${turn}, of ordinary length.`));
+      if (turn % 50 === 0) say(`${turn} turns`);
+    }
+    const calls = callsPerMessage(before, await backend.metrics(), turns);
+    const memoryAfterTurns = worker.memory();
+    const snapshots = [...worker.turns.values()].filter(({ messageId }) => !earlier.has(messageId));
+
+    // Another worker on an empty disk: every conversation's next turn begins with a restore.
+    await bench.cold(person(-cold - 1));
+    for (let index = 0; index < conversations; index += 1)
+      samples.restored.push(await bench.ask(person(index), "A message after the worker was killed."));
+
+    const ofWorker = Object.entries(calls).filter(([name]) => /^worker(\.js)?:/.test(name));
+    return {
+      turns,
+      conversations,
+      phases: {
+        cold: spreads(samples.cold),
+        first_turn: spreads(samples.first_turn),
+        warm: spreads(samples.warm),
+        restored: spreads(samples.restored),
+      },
+      worker_calls_per_message: ofWorker.reduce((sum, [, count]) => sum + count, 0),
+      calls_per_message: calls,
+      uploaded_bytes_per_snapshot: spread(snapshots.map(({ uploadedBytes }) => uploadedBytes)),
+      memory_after_boot: memoryAfterBoot,
+      memory_after_turns: memoryAfterTurns,
+    };
+  } finally {
+    await worker.remove();
+    await chat.close();
+    await model.close();
+  }
+}
+
+function print(figures: Figures, say: (line: string) => void): void {
+  const row = (name: string, cells: ReadonlyArray<string | number>): void =>
+    say(`${name.padEnd(18)} ${cells.map((cell) => String(cell).padStart(8)).join(" ")}`);
+  for (const [kind, phases] of Object.entries(figures.phases)) {
+    say("");
+    row(kind, ["p50", "p95", "max"]);
+    for (const [name, { p50, p95, max }] of Object.entries(phases)) row(`  ${name}`, [p50, p95, max]);
+  }
+  say(`\ncalls of the worker per message: ${figures.worker_calls_per_message.toFixed(2)}`);
+  for (const [name, count] of Object.entries(figures.calls_per_message))
+    say(`  ${name.padEnd(45)} ${count.toFixed(2)}`);
+  const { p50, max } = figures.uploaded_bytes_per_snapshot;
+  say(`bytes uploaded per snapshot: p50 ${p50}, max ${max}`);
+  const memory = ({ worker_mb, gateway_mb }: Memory): string =>
+    `worker ${worker_mb} MB, gateway ${gateway_mb} MB`;
+  say(`memory after boot: ${memory(figures.memory_after_boot)}`);
+  say(`memory after ${figures.turns} turns: ${memory(figures.memory_after_turns)}`);
+}
 
 const { values } = parseArgs({
-  options: { turns: { type: "string", default: "200" }, conversations: { type: "string", default: "20" } },
+  options: {
+    turns: { type: "string", default: "200" },
+    conversations: { type: "string", default: "20" },
+    cold: { type: "string", default: "3" },
+    json: { type: "boolean", default: false },
+  },
 });
-const turns = Number(values.turns);
-const conversations = Number(values.conversations);
-
-const site = await startTestWorker(() => ({ kind: "text", text: "A short answer." }));
-const [report] = site.deployment.readyReports;
-const print = (name: string, value: string): void =>
-  void process.stdout.write(`${name.padEnd(44)} ${value}\n`);
-print(
-  "boot to ready",
-  `${report?.bootMs} ms (gateway ${report?.gatewayBootMs} ms, probe turn ${report?.probeTurnMs} ms)`,
-);
-
-/** Resident memory of a process, MB. */
-async function memoryMb(pid: number | null): Promise<number> {
-  const status = await readFile(`/proc/${pid ?? "self"}/status`, "utf8");
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024);
+const size: Size = {
+  turns: Number(values.turns),
+  conversations: Number(values.conversations),
+  cold: Number(values.cold),
+};
+if (!Object.values(size).every((count) => Number.isInteger(count) && count > 0)) {
+  process.stderr.write("--turns, --conversations and --cold take whole numbers above 0.\n");
+  process.exit(1);
 }
-const percentile = (sorted: number[], share: number): number =>
-  sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
-
-print(
-  "memory after boot",
-  `gateway ${await memoryMb(site.worker.enginePid())} MB, worker ${await memoryMb(process.pid)} MB`,
-);
-const first: number[] = [];
-const warm: number[] = [];
-const bytes: number[] = [];
-site.deployment.calls.length = 0;
-for (let turn = 0; turn < turns; turn += 1) {
-  const conversationId = `bench-${turn % conversations}`;
-  const uploaded = site.deployment.uploadedBytes;
-  const startedAt = performance.now();
-  await site.deployment.finished(
-    site.deployment.enqueue(conversationId, `Message number ${turn}, of ordinary length.`),
-  );
-  const tookMs = Math.round(performance.now() - startedAt);
-  (turn < conversations ? first : warm).push(tookMs);
-  bytes.push(site.deployment.uploadedBytes - uploaded);
-}
-for (const [name, samples] of [
-  ["first turn of a conversation", first],
-  ["later turns", warm],
-] as const) {
-  const sorted = samples.toSorted((a, b) => a - b);
-  print(
-    `${name}, enqueue → completed`,
-    `p50 ${percentile(sorted, 0.5)} ms, p95 ${percentile(sorted, 0.95)} ms`,
-  );
-}
-const sortedBytes = bytes.slice(conversations).toSorted((a, b) => a - b);
-print("bytes uploaded per later turn", `p50 ${percentile(sortedBytes, 0.5)}, max ${sortedBytes.at(-1)}`);
-const calls = site.deployment.calls.filter((call) => call !== "heartbeat").length;
-print("backend calls per message", (calls / turns).toFixed(2));
-print(
-  `memory after ${turns} turns`,
-  `gateway ${await memoryMb(site.worker.enginePid())} MB, worker ${await memoryMb(process.pid)} MB`,
-);
-await site.close();
-process.exit(0);
+const say = (line: string): void => {
+  if (!values.json) process.stdout.write(`${line}\n`);
+};
+const figures = await run(size, say);
+if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);
+else print(figures, say);
