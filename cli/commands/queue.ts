@@ -113,14 +113,14 @@ export function addQueue(program: Command, io: Io): void {
 
   queue
     .command("timeline")
-    .description("when each phase of a conversation's latest answered messages ended")
+    .description("when each phase of a conversation's latest messages ended, answered or not")
     .argument("<conversationId>")
     .option("--limit <n>", "messages, at most 50", "10")
     .action(
       action(io, async ({ backend, out }, conversationId: string, options: { limit: string }) => {
         const limit = parseWhole("--limit", options.limit, 1, 50);
         const rows = await backend.run("messageTimeline", { conversationId, limit });
-        out.result(rows, () => (rows.length === 0 ? ["No answered messages."] : timelineLines(out, rows)));
+        out.result(rows, () => (rows.length === 0 ? ["No messages."] : timelineLines(out, rows)));
       }),
     );
 
@@ -144,6 +144,7 @@ function timelineLines(out: Output, rows: Result<"messageTimeline">): string[] {
   return out.table(
     [
       { title: "MESSAGE", cell: (row) => row.messageId },
+      { title: "STATUS", cell: (row) => row.status },
       { title: "ENQUEUED", cell: (row) => when(row.enqueuedAt) },
       { title: "CLAIMED", cell: (row) => since(row.claimedAt, row.enqueuedAt), align: "right" },
       { title: "HYDRATED", cell: (row) => since(row.hydratedAt, row.claimedAt), align: "right" },

@@ -52,6 +52,7 @@ export {
   resolveAgentForUser,
   revokeUserAgentBinding,
 } from "./identity/bindings.ts";
+export { listBindings } from "./identity/listBindings.ts";
 export { consumePairingCode, createPairingCode, getPairingCodeStatus } from "./identity/pairing.ts";
 export { listDeliveries, resendDelivery } from "./replies/deliveries.ts";
 export { attachMessageMetadata, generateMediaUploadUrl, getStorageFileUrl } from "./ingress/media.ts";
@@ -77,4 +78,5 @@ export { resumeBroadcast, sendBroadcastToAllActiveAgents } from "./schedules/bro
 export { broadcastReport } from "./schedules/broadcastReport.ts";
 
 // ---- consumer API
+export { listWebhookEvents, retryWebhookEvent } from "./api/eventLog.ts";
 export { createServiceKey, listServiceKeys, revokeServiceKey, rotateServiceKey } from "./api/keys.ts";

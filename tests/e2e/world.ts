@@ -125,12 +125,13 @@ export class World {
       .map((entry) => entry.body.text ?? "");
   }
 
-  /** The conversation's finished messages, oldest first. */
+  /** The conversation's answered messages, oldest first. */
   async times(person: Person): Promise<MessageTimes[]> {
-    return this.backend.run<MessageTimes[]>("factory:messageTimeline", {
+    const rows = await this.backend.run<MessageTimes[]>("factory:messageTimeline", {
       conversationId: this.conversationId(person),
       limit: 50,
     });
+    return rows.filter(({ answeredAt }) => answeredAt !== null);
   }
 
   conversationId(person: Person): string {

@@ -1027,6 +1027,35 @@ export type DeleteWebhookEndpointResponses = {
 export type DeleteWebhookEndpointResponse =
   DeleteWebhookEndpointResponses[keyof DeleteWebhookEndpointResponses];
 
+export type RotateWebhookSecretData = {
+  body: {
+    /**
+     * Default 24 hours, at most 7 days
+     */
+    graceMs?: number;
+  };
+  path: {
+    endpointId: string;
+  };
+  query?: never;
+  url: "/webhook-endpoints/{endpointId}/rotate-secret";
+};
+
+export type RotateWebhookSecretResponses = {
+  /**
+   * Done
+   */
+  200: {
+    signingSecret: string;
+    /**
+     * Milliseconds since the epoch, backend time
+     */
+    previousUntil: number;
+  };
+};
+
+export type RotateWebhookSecretResponse = RotateWebhookSecretResponses[keyof RotateWebhookSecretResponses];
+
 export type ListWebhookEventsData = {
   body?: never;
   path: {

@@ -64,6 +64,7 @@ test("the methods reach every operation of the document, and nothing else", asyn
   await client.createWebhookEndpoint("https://example.test");
   await client.listWebhookEndpoints();
   await client.deleteWebhookEndpoint("{endpointId}");
+  await client.rotateWebhookSecret("{endpointId}");
   await client.listWebhookEvents("{endpointId}");
 
   const documented = Object.entries(document.paths).flatMap(([path, methods]) =>

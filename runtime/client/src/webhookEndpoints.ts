@@ -30,6 +30,18 @@ export function webhookEndpointMethods({ call }: Transport) {
       );
     },
 
+    /**
+     * A new signing secret, shown here and never again. Events carry a signature of the former one, too, for `graceMs`
+     * more (default 24 hours, at most 7 days). Never repeated by itself: each call makes another secret.
+     */
+    rotateWebhookSecret(endpointId: string, body: api.RotateWebhookSecretData["body"] = {}) {
+      return call<api.RotateWebhookSecretData, api.RotateWebhookSecretResponse>(
+        "POST",
+        "/webhook-endpoints/{endpointId}/rotate-secret",
+        { path: { endpointId }, body },
+      );
+    },
+
     /** The latest events of an endpoint and what became of them. */
     async listWebhookEvents(endpointId: string) {
       const { events } = await call<api.ListWebhookEventsData, api.ListWebhookEventsResponse>(

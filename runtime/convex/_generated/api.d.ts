@@ -15,6 +15,7 @@ import type {
 } from "convex/server";
 import type * as api_authorize from "../api/authorize.js";
 import type * as api_endpoints from "../api/endpoints.js";
+import type * as api_eventLog from "../api/eventLog.js";
 import type * as api_events from "../api/events.js";
 import type * as api_handle from "../api/handle.js";
 import type * as api_ids from "../api/ids.js";
@@ -61,6 +62,7 @@ import type * as hydration_tables from "../hydration/tables.js";
 import type * as identity_bindings from "../identity/bindings.js";
 import type * as identity_chatConversations from "../identity/chatConversations.js";
 import type * as identity_findAgent from "../identity/findAgent.js";
+import type * as identity_listBindings from "../identity/listBindings.js";
 import type * as identity_pairing from "../identity/pairing.js";
 import type * as identity_tables from "../identity/tables.js";
 import type * as ingress_accept from "../ingress/accept.js";
@@ -254,6 +256,7 @@ import type * as worker from "../worker.js";
 declare const fullApi: ApiFromModules<{
   "api/authorize": typeof api_authorize;
   "api/endpoints": typeof api_endpoints;
+  "api/eventLog": typeof api_eventLog;
   "api/events": typeof api_events;
   "api/handle": typeof api_handle;
   "api/ids": typeof api_ids;
@@ -300,6 +303,7 @@ declare const fullApi: ApiFromModules<{
   "identity/bindings": typeof identity_bindings;
   "identity/chatConversations": typeof identity_chatConversations;
   "identity/findAgent": typeof identity_findAgent;
+  "identity/listBindings": typeof identity_listBindings;
   "identity/pairing": typeof identity_pairing;
   "identity/tables": typeof identity_tables;
   "ingress/accept": typeof ingress_accept;

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { internal } from "../_generated/api.js";
 import type { Id } from "../_generated/dataModel.js";
-import { storeAnswer, storeNotice } from "../replies/outbox.ts";
-import { fromBase64, hmacSha256, toBase64 } from "../secrets/digest.ts";
+import { storeAnswer } from "../replies/outbox.ts";
 import { callApi, makeKey } from "../testing/api.fixture.ts";
 import { addAgent, elapse, NOW, openWorld, type World } from "../testing/channels.fixture.ts";
 
@@ -79,6 +78,41 @@ describe("a message over the API", () => {
     const first = await post(t, serviceKey, "/messages", hello, headers);
     const second = await post(t, serviceKey, "/messages", hello, headers);
     expect(second.json).toEqual({ ...first.json, duplicate: true });
+  });
+
+  test("with an Idempotency-Key that accepted something else is refused", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const headers = { "Idempotency-Key": "order-7" };
+    await post(t, serviceKey, "/messages", hello, headers);
+    for (const other of [{ text: "another question" }, { userId: "bob" }]) {
+      const { status, json } = await post(t, serviceKey, "/messages", { ...hello, ...other }, headers);
+      expect(status).toBe(409);
+      expect(json.error.message).toBe(
+        "This Idempotency-Key was used for another message of the conversation",
+      );
+    }
+    expect(await t.run(async (ctx) => (await ctx.db.query("messageQueue").collect()).length)).toBe(1);
+  });
+
+  test("to a conversation that is full is refused with a time to come back", async () => {
+    const t = await openWorld();
+    await t.run(async (ctx) => {
+      const row = await ctx.db.query("runtimeConfig").first();
+      if (row === null) throw new Error("no config");
+      await ctx.db.patch("runtimeConfig", row._id, {
+        config: { ...row.config, queue: { ...row.config.queue, conversationBacklogMax: 1 } },
+      });
+    });
+    const { serviceKey } = await makeKey(t, "acme");
+    await post(t, serviceKey, "/messages", hello);
+    const refused = await post(t, serviceKey, "/messages", hello);
+    expect([refused.status, refused.json.error.code, refused.json.error.retryable]).toEqual([
+      429,
+      "backlog_full",
+      true,
+    ]);
+    expect(refused.headers.get("Retry-After")).toMatch(/^\d+$/);
   });
 
   test("can be cancelled while it waits", async () => {
@@ -180,7 +214,10 @@ describe("keys", () => {
     const refused = await get(t, serviceKey, "/agents");
     expect(refused.headers.get("Retry-After")).toMatch(/^\d+$/);
     expect(refused.json.error).toMatchObject({ code: "rate_limited", retryable: true });
-    vi.setSystemTime(NOW + 60_000);
+    const retryAfterMs = Number(refused.headers.get("Retry-After")) * 1_000;
+    vi.setSystemTime(NOW + retryAfterMs - 1);
+    expect((await get(t, serviceKey, "/agents")).status).toBe(429);
+    vi.setSystemTime(NOW + retryAfterMs);
     expect((await get(t, serviceKey, "/agents")).status).toBe(200);
   });
 
@@ -284,95 +321,6 @@ describe("between companies", () => {
     expect(refused.json.error.message).toBe("Conversation 'api:acme:c1' belongs to another company");
     expect(await t.run((ctx) => ctx.db.query("messageQueue").collect())).toHaveLength(1);
     await elapse(t, 5_000);
-  });
-});
-
-describe("outgoing webhooks", () => {
-  /** A receiver that checks signatures as Standard Webhooks describes. */
-  function receiver(statuses: number[] = []) {
-    // oxlint-disable-next-line typescript/no-explicit-any -- JSON from the wire, probed in assertions
-    const seen: Array<{ id: string; body: any; signature: string; signed: string }> = [];
-    vi.stubGlobal("fetch", async (_url: string, init: RequestInit) => {
-      const headers = new Headers(init.headers);
-      const id = headers.get("webhook-id") ?? "";
-      seen.push({
-        id,
-        body: JSON.parse(init.body as string),
-        signature: headers.get("webhook-signature") ?? "",
-        signed: `${id}.${headers.get("webhook-timestamp")}.${init.body as string}`,
-      });
-      return new Response(null, { status: statuses.shift() ?? 200 });
-    });
-    return seen;
-  }
-
-  test("tell of an answer, signed, again until they are taken", async () => {
-    const t = await openWorld();
-    const { serviceKey } = await makeKey(t, "acme");
-    const endpoint = await post(t, serviceKey, "/webhook-endpoints", { url: "https://acme.example/hook" });
-    const seen = receiver([500, 302, 200]);
-    const { json } = await post(t, serviceKey, "/messages", hello);
-    await answerIt(t, json.messageId, "hi Ada");
-    await elapse(t, 40_000);
-    expect(seen).toHaveLength(3);
-    expect(new Set(seen.map(({ id }) => id)).size).toBe(1);
-    expect(seen[0]?.body).toMatchObject({
-      type: "message.answered",
-      data: { messageId: json.messageId, userId: "ada", answer: "hi Ada" },
-    });
-    const key = fromBase64(endpoint.json.signingSecret.replace("whsec_", ""));
-    for (const { signed, signature } of seen) {
-      expect(signature).toBe(`v1,${toBase64(await hmacSha256(key, signed))}`);
-    }
-    const events = await get(t, serviceKey, `/webhook-endpoints/${endpoint.json.endpointId}/events`);
-    expect(events.json.events).toMatchObject([{ state: "delivered", attempts: 3 }]);
-  });
-
-  test("tell of a message that was given up, and of one that was cancelled", async () => {
-    const t = await openWorld();
-    const { serviceKey } = await makeKey(t, "acme");
-    await post(t, serviceKey, "/webhook-endpoints", { url: "https://acme.example/hook" });
-    const seen = receiver();
-    const first = await post(t, serviceKey, "/messages", hello);
-    await post(t, serviceKey, `/messages/${first.json.messageId}/cancel`);
-    const second = await post(t, serviceKey, "/messages", hello);
-    await t.run(async (ctx) => {
-      const message = await ctx.db.get("messageQueue", second.json.messageId as Id<"messageQueue">);
-      if (message === null) throw new Error("no message");
-      const { destination, _id: messageId } = message;
-      await storeNotice(ctx, {
-        conversation: message,
-        destination,
-        text: "sorry",
-        reason: "given_up",
-        messageId,
-      });
-    });
-    await elapse(t, 40_000);
-    expect(seen.map(({ body }) => body.type)).toEqual(["message.cancelled", "message.failed"]);
-  });
-
-  test("may not point into private networks, and are few", async () => {
-    const t = await openWorld();
-    const { serviceKey } = await makeKey(t, "acme");
-    for (const url of [
-      "http://acme.example",
-      "https://127.0.0.1/x",
-      "https://10.1.2.3",
-      "https://[::1]/",
-      "https://metadata.internal",
-      "https://user:pw@acme.example",
-      "nonsense",
-    ]) {
-      expect([url, (await post(t, serviceKey, "/webhook-endpoints", { url })).status]).toEqual([url, 400]);
-    }
-    const statuses = [];
-    for (let index = 0; index < 6; index += 1) {
-      statuses.push(
-        (await post(t, serviceKey, "/webhook-endpoints", { url: `https://acme.example/${index}` })).status,
-      );
-    }
-    expect(statuses).toEqual([201, 201, 201, 201, 201, 409]);
   });
 });
 

@@ -1,18 +1,22 @@
 /** Webhook endpoints of a company: the database's side of api/operations/webhooks.ts. */
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
-import type { Id } from "../_generated/dataModel.js";
-import { internalAction, internalMutation, internalQuery } from "../_generated/server.js";
+import type { Doc, Id } from "../_generated/dataModel.js";
+import { internalAction, internalMutation, internalQuery, type QueryCtx } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfig } from "../config/read.ts";
 import { FactoryError } from "../errors.ts";
 import { webhookUrlProblem } from "../policy/webhookUrl.ts";
 import { toBase64 } from "../secrets/digest.ts";
-import { ENDPOINTS_MAX, signingRef } from "./events.ts";
-import { vPrincipal } from "./authorize.ts";
+import { type Principal, vPrincipal } from "./authorize.ts";
+import { ENDPOINTS_MAX, isEmbedded, signingRef } from "./events.ts";
+import { actorOf } from "./principal.ts";
 
 const SECRET_BYTES = 32;
 const EVENTS_LISTED_MAX = 100;
+
+const newSigningSecret = (): string =>
+  `whsec_${toBase64(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)))}`;
 
 /** Registers an endpoint. The signing secret is returned here and nowhere else. */
 export const createEndpoint = internalAction({
@@ -23,11 +27,11 @@ export const createEndpoint = internalAction({
       principal,
       url,
     });
-    const signingSecret = `whsec_${toBase64(crypto.getRandomValues(new Uint8Array(SECRET_BYTES)))}`;
+    const signingSecret = newSigningSecret();
     await ctx.runAction(internal.secrets.importSecret.importSecret, {
       secretRef: signingRef(endpointId),
       plaintextValue: signingSecret,
-      actor: `api:${principal.keyId}`,
+      actor: actorOf(principal),
     });
     // Only now: an event before this moment would find no secret to be signed with.
     await ctx.runMutation(internal.api.endpoints.enableEndpoint, { endpointId });
@@ -40,8 +44,7 @@ export const storeEndpoint = internalMutation({
   returns: v.id("webhookEndpoints"),
   handler: async (ctx, { principal, url }) => {
     const { config } = await readRuntimeConfig(ctx);
-    const embedded = new URL(config.telegram.apiUrl).hostname === "127.0.0.1";
-    const problem = webhookUrlProblem(url, embedded);
+    const problem = webhookUrlProblem(url, isEmbedded(config));
     if (problem !== null) throw new FactoryError("invalid_argument", problem);
     const existing = await ctx.db
       .query("webhookEndpoints")
@@ -60,7 +63,7 @@ export const storeEndpoint = internalMutation({
       createdAt: Date.now(),
     });
     await recordAudit(ctx, {
-      actor: `api:${principal.keyId}`,
+      actor: actorOf(principal),
       action: "webhook_endpoint.create",
       target: id,
       outcome: "ok",
@@ -68,6 +71,59 @@ export const storeEndpoint = internalMutation({
     return id;
   },
 });
+
+/**
+ * A new signing secret; the former one signs beside it for `graceMs` more, so that the receiver may change over at any
+ * moment in between. The new one is returned here and nowhere else.
+ */
+export const rotateEndpointSecret = internalAction({
+  args: { principal: vPrincipal, endpointId: v.string(), graceMs: v.number() },
+  returns: v.object({ signingSecret: v.string(), previousUntil: v.number() }),
+  handler: async (ctx, { principal, endpointId, graceMs }): Promise<RotatedSecret> => {
+    // Before the import: should this action end in between, the receiver's secret still signs.
+    const { id, previousUntil }: { id: Id<"webhookEndpoints">; previousUntil: number } =
+      await ctx.runMutation(internal.api.endpoints.beginRotation, { principal, endpointId, graceMs });
+    const signingSecret = newSigningSecret();
+    await ctx.runAction(internal.secrets.importSecret.importSecret, {
+      secretRef: signingRef(id),
+      plaintextValue: signingSecret,
+      actor: actorOf(principal),
+    });
+    return { signingSecret, previousUntil };
+  },
+});
+type RotatedSecret = { signingSecret: string; previousUntil: number };
+
+export const beginRotation = internalMutation({
+  args: { principal: vPrincipal, endpointId: v.string(), graceMs: v.number() },
+  returns: v.object({ id: v.id("webhookEndpoints"), previousUntil: v.number() }),
+  handler: async (ctx, { principal, endpointId, graceMs }) => {
+    const { _id: id } = await requireEndpoint(ctx, principal, endpointId);
+    const previousUntil = Date.now() + graceMs;
+    await ctx.db.patch("webhookEndpoints", id, { previousUntil });
+    await recordAudit(ctx, {
+      actor: actorOf(principal),
+      action: "webhook_endpoint.rotate",
+      target: id,
+      outcome: "ok",
+    });
+    return { id, previousUntil };
+  },
+});
+
+/** @throws not_found for an endpoint that is not the company's. */
+async function requireEndpoint(
+  ctx: QueryCtx,
+  principal: Principal,
+  endpointId: string,
+): Promise<Doc<"webhookEndpoints">> {
+  const id = ctx.db.normalizeId("webhookEndpoints", endpointId);
+  const endpoint = id === null ? null : await ctx.db.get("webhookEndpoints", id);
+  if (endpoint === null || endpoint.companyId !== principal.companyId) {
+    throw new FactoryError("not_found", `Webhook endpoint '${endpointId}' not found`);
+  }
+  return endpoint;
+}
 
 export const enableEndpoint = internalMutation({
   args: { endpointId: v.id("webhookEndpoints") },
@@ -102,13 +158,9 @@ export const deleteEndpoint = internalMutation({
   args: { principal: vPrincipal, endpointId: v.string() },
   returns: v.null(),
   handler: async (ctx, { principal, endpointId }) => {
-    const id = ctx.db.normalizeId("webhookEndpoints", endpointId);
-    const endpoint = id === null ? null : await ctx.db.get("webhookEndpoints", id);
-    if (endpoint === null || endpoint.companyId !== principal.companyId) {
-      throw new FactoryError("not_found", `Webhook endpoint '${endpointId}' not found`);
-    }
+    const endpoint = await requireEndpoint(ctx, principal, endpointId);
     await ctx.db.delete("webhookEndpoints", endpoint._id);
-    const actor = `api:${principal.keyId}`;
+    const actor = actorOf(principal);
     await ctx.scheduler.runAfter(0, internal.secrets.removeSecret.removeSecret, {
       secretRef: signingRef(endpoint._id),
       actor,
@@ -130,11 +182,7 @@ export const listEvents = internalQuery({
     }),
   ),
   handler: async (ctx, { principal, endpointId }) => {
-    const id = ctx.db.normalizeId("webhookEndpoints", endpointId);
-    const endpoint = id === null ? null : await ctx.db.get("webhookEndpoints", id);
-    if (endpoint === null || endpoint.companyId !== principal.companyId) {
-      throw new FactoryError("not_found", `Webhook endpoint '${endpointId}' not found`);
-    }
+    const endpoint = await requireEndpoint(ctx, principal, endpointId);
     const events = await ctx.db
       .query("webhookEvents")
       .withIndex("by_endpoint", (q) => q.eq("endpointId", endpoint._id))

@@ -6,9 +6,16 @@ import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalAction, internalMutation, type MutationCtx } from "../_generated/server.js";
-import { decideWebhook, signedContent, WEBHOOK_ATTEMPTS_MAX } from "../policy/webhookUrl.ts";
+import { readRuntimeConfig } from "../config/read.ts";
+import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
+import {
+  decideWebhook,
+  signedContent,
+  WEBHOOK_ATTEMPTS_MAX,
+  webhookUrlProblem,
+} from "../policy/webhookUrl.ts";
 import { fromBase64, hmacSha256, toBase64 } from "../secrets/digest.ts";
-import { readSecret } from "../secrets/read.ts";
+import { readFormerSecret, readSecret } from "../secrets/read.ts";
 
 /** Endpoints of one company; also bounds the reads of a completion. */
 export const ENDPOINTS_MAX = 5;
@@ -18,6 +25,10 @@ const SWEEP_BATCH = 100;
 export type EventType = "message.answered" | "message.failed" | "message.cancelled";
 
 export const signingRef = (endpointId: string): string => `webhook.signing.${endpointId}`;
+
+/** The embedded cloud, where everything, receivers included, is on this machine. */
+export const isEmbedded = (config: RuntimeConfig): boolean =>
+  new URL(config.telegram.apiUrl).hostname === "127.0.0.1";
 
 /** Records an event for every endpoint of the message's company; nothing happens without one. */
 export async function emitMessageEvent(
@@ -67,6 +78,7 @@ const vCall = v.object({
   eventId: v.string(),
   timestampS: v.number(),
   body: v.string(),
+  /** One for each secret that is in force, space-separated (Standard Webhooks). */
   signature: v.string(),
 });
 
@@ -94,7 +106,7 @@ async function post(call: typeof vCall.type): Promise<{ status: number } | { err
         "Content-Type": "application/json",
         "webhook-id": call.eventId,
         "webhook-timestamp": String(call.timestampS),
-        "webhook-signature": `v1,${call.signature}`,
+        "webhook-signature": call.signature,
       },
       body: call.body,
     });
@@ -124,21 +136,31 @@ export const takeEvent = internalMutation({
       });
       return null;
     }
+    // Again, since the environment or the rule may have changed after the URL was registered.
+    const problem = webhookUrlProblem(endpoint.url, isEmbedded((await readRuntimeConfig(ctx)).config));
+    if (problem !== null) {
+      await ctx.db.patch("webhookEvents", id, { state: "failed", finishedAt: now, lastError: problem });
+      return null;
+    }
     const attempt = event.attempts + 1;
     // Until the outcome is known nobody else takes it; when it never is, the sweep does after this time.
     await ctx.db.patch("webhookEvents", id, { attempts: attempt, nextAttemptAt: now + 2 * CALL_TIMEOUT_MS });
     const timestampS = Math.floor(now / 1_000);
-    const key = fromBase64(secret.replace(/^whsec_/, ""));
-    const signature = toBase64(
-      await hmacSha256(key, signedContent(event.eventId, timestampS, event.bodyJson)),
-    );
+    const rotating = endpoint.previousUntil !== undefined && endpoint.previousUntil > now;
+    const former = rotating ? await readFormerSecret(ctx, signingRef(endpoint._id)) : null;
+    const signed = signedContent(event.eventId, timestampS, event.bodyJson);
+    const signatures: string[] = [];
+    for (const value of former === null ? [secret] : [secret, former]) {
+      const key = fromBase64(value.replace(/^whsec_/, ""));
+      signatures.push(`v1,${toBase64(await hmacSha256(key, signed))}`);
+    }
     return {
       attempt,
       url: endpoint.url,
       eventId: event.eventId,
       timestampS,
       body: event.bodyJson,
-      signature,
+      signature: signatures.join(" "),
     };
   },
 });

@@ -19,6 +19,8 @@ import { matchOperation } from "./router.ts";
 export const API_PREFIX = "/agent-factory/v1";
 /** Largest body read: the longest text in the widest encoding, and room for the rest. */
 export const BODY_BYTES_MAX = 512 * 1_024;
+/** When a conversation is full: about the time of a turn. */
+const BUSY_RETRY_AFTER_S = 10;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 
 const statusOf: Record<ErrorCode, number> = {
@@ -69,7 +71,10 @@ async function handle(ctx: ActionCtx, request: Request): Promise<Response> {
       return failure(500, "internal", "Internal error", true, requestId);
     }
     const retryable = errorKinds[refusal.code] !== "permanent";
-    return failure(statusOf[refusal.code], refusal.code, refusal.message, retryable, requestId);
+    const status = statusOf[refusal.code];
+    // The key's own limit knows when to come back; for the rest a while is said, so that nobody hammers.
+    const wait: Record<string, string> = status === 429 ? { "Retry-After": String(BUSY_RETRY_AFTER_S) } : {};
+    return failure(status, refusal.code, refusal.message, retryable, requestId, wait);
   }
 }
 

@@ -1,7 +1,8 @@
 /** Messages and conversations for consumer apps: the database's side of api/operations/messages.ts. */
 import { type Infer, v } from "convex/values";
-import type { Doc } from "../_generated/dataModel.js";
+import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery, type QueryCtx } from "../_generated/server.js";
+import { FactoryError } from "../errors.ts";
 import { enqueueMessage } from "../queue/enqueue.ts";
 import { deliveryOf } from "../replies/deliveries.ts";
 import { vAttachment, vHistoryRole, vMessageStatus } from "../validators.ts";
@@ -51,9 +52,21 @@ export const enqueueForConsumer = internalMutation({
       companyId: principal.companyId,
       consumerUserId: userId,
     });
+    if (duplicate) await requireSameRequest(ctx, messageId, { userId, text });
     return { messageId, conversationId: name, duplicate };
   },
 });
+
+/** @throws conflict when the Idempotency-Key has accepted something else: that answer would not be to this question. */
+async function requireSameRequest(
+  ctx: QueryCtx,
+  messageId: Id<"messageQueue">,
+  { userId, text }: { userId: string; text: string },
+): Promise<void> {
+  const accepted = (await ctx.db.get("messageQueue", messageId))?.payload;
+  if (accepted?.messageText === text && accepted.providerUserId === userId) return;
+  throw new FactoryError("conflict", "This Idempotency-Key was used for another message of the conversation");
+}
 
 const vMessageView = v.object({
   messageId: v.string(),

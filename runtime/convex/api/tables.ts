@@ -66,6 +66,8 @@ export const apiTables = {
     url: v.string(),
     enabled: v.boolean(),
     createdAt: v.number(),
+    /** Until then events are signed with the signing secret before the last rotation, too. */
+    previousUntil: v.optional(v.number()),
   }).index("by_company", ["companyId"]),
 
   /**

@@ -97,6 +97,31 @@ test("a group is one person's at a time", async () => {
   expect(await activeOf(t, "ada")).toBeNull();
 });
 
+describe("the list for operators", () => {
+  test("shows everybody's bindings, latest first, page by page, and narrows to a company, an agent or the former ones", async () => {
+    const t = await openWorld();
+    await addAgent(t, "b");
+    await bind(t, { ...paired, companyId: "acme" });
+    await bind(t, { consumerUserId: "bob", companyId: "evil", agentKey: "b" });
+    await bind(t, { consumerUserId: "eve", companyId: "evil" });
+    await bind(t, { consumerUserId: "eve", companyId: "evil", agentKey: "b" });
+    const list = async (args: Record<string, unknown> = {}) =>
+      (await t.query(internal.factory.listBindings, args)).bindings.map(
+        ({ companyId, consumerUserId, agentKey }) => `${companyId}/${consumerUserId}/${agentKey}`,
+      );
+    expect(await list()).toEqual(["evil/eve/b", "evil/bob/b", "acme/ada/default"]);
+    expect(await list({ of: { companyId: "acme" } })).toEqual(["acme/ada/default"]);
+    expect(await list({ of: { agentKey: "b" } })).toEqual(["evil/eve/b", "evil/bob/b"]);
+    expect(await list({ status: "revoked" })).toEqual(["evil/eve/default"]);
+    const page = { numItems: 2, cursor: null };
+    const first = await t.query(internal.factory.listBindings, { paginationOpts: page });
+    expect(first.bindings).toHaveLength(2);
+    expect(await list({ paginationOpts: { numItems: 2, cursor: first.cursor } })).toEqual([
+      "acme/ada/default",
+    ]);
+  });
+});
+
 describe("the agent of a message", () => {
   type Options = {
     telegram?: Record<string, string | boolean>;

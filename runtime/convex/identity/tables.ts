@@ -28,6 +28,7 @@ export const identityTables = {
     .index("by_person", ["companyId", "consumerUserId", "status"])
     .index("by_telegram_user", ["telegramUserId", "status"])
     .index("by_telegram_chat", ["telegramChatId", "status"])
+    .index("by_status", ["status"])
     .index("by_company_status", ["companyId", "status"])
     .index("by_agent_status", ["agentKey", "status"]),
 

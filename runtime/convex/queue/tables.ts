@@ -103,6 +103,9 @@ export const queueTables = {
     /** True while files of the deployment's storage belong to it (`attachmentFiles`). */
     holdsFiles: v.optional(v.boolean()),
   })
+    // For the timeline alone: its order is that of creation, whatever became of the messages.
+    // eslint-disable-next-line @convex-dev/no-duplicate-indexes
+    .index("by_conversation", ["conversation"])
     .index("by_conversation_status_seq", ["conversation", "status", "seq"])
     .index("by_conversation_external", ["conversation", "payload.externalMessageId"])
     .index("by_status_finished", ["status", "finishedAt"])

@@ -16,22 +16,31 @@ const vMessageTimes = v.object({
   status: vMessageStatus,
   attempts: v.number(),
   enqueuedAt: v.number(),
+  /** Not before this time; for a message that waits for a retry or a slot it lies ahead. */
+  dueAt: v.number(),
   claimedAt: nullableTime,
   hydratedAt: nullableTime,
   modelDoneAt: nullableTime,
   answeredAt: nullableTime,
+  /** When it was given up or cancelled. */
+  endedUnansweredAt: nullableTime,
   deliveredAt: nullableTime,
   workerId: v.union(v.string(), v.null()),
   machineCreatedAt: nullableTime,
   workerReadyAt: nullableTime,
   image: v.union(v.string(), v.null()),
+  /** Why the last attempt failed. */
+  lastError: v.union(v.string(), v.null()),
 });
 type MessageTimes = Infer<typeof vMessageTimes>;
 
 const LIMIT_MAX = 50;
 const PARTS_MAX = 50;
 
-/** `factory:messageTimeline`: the latest messages of one conversation, oldest first. */
+/**
+ * `factory:messageTimeline`: the latest messages of one conversation, oldest first, whatever became of them: those that
+ * wait or run, too, and those that were given up or cancelled.
+ */
 export const messageTimeline = internalQuery({
   args: { conversationId: v.string(), limit: v.optional(v.number()) },
   returns: v.array(vMessageTimes),
@@ -40,9 +49,7 @@ export const messageTimeline = internalQuery({
     if (conversation === null) return [];
     const messages = await ctx.db
       .query("messageQueue")
-      .withIndex("by_conversation_status_seq", (q) =>
-        q.eq("conversation", conversation._id).eq("status", "done"),
-      )
+      .withIndex("by_conversation", (q) => q.eq("conversation", conversation._id))
       .order("desc")
       .take(Math.min(LIMIT_MAX, Math.max(1, limit ?? 10)));
     return await Promise.all(messages.reverse().map((message) => timesOf(ctx, message)));
@@ -76,10 +83,12 @@ async function timesOf(ctx: QueryCtx, message: Doc<"messageQueue">): Promise<Mes
     status: message.status,
     attempts: message.attempts,
     enqueuedAt: message._creationTime,
+    dueAt: message.dueAt,
     claimedAt,
     hydratedAt,
     modelDoneAt: after(hydratedAt, message.timings?.modelMs),
-    answeredAt: message.finishedAt ?? null,
+    answeredAt: message.status === "done" ? (message.finishedAt ?? null) : null,
+    endedUnansweredAt: message.status === "done" ? null : (message.finishedAt ?? null),
     deliveredAt:
       parts.length > 0 && sent.length === parts.length
         ? Math.max(...sent.map((part) => part.finishedAt ?? part.createdAt))
@@ -88,5 +97,6 @@ async function timesOf(ctx: QueryCtx, message: Doc<"messageQueue">): Promise<Mes
     machineCreatedAt: worker?.createdAt ?? null,
     workerReadyAt: worker?.readyAt ?? null,
     image: worker?.image ?? null,
+    lastError: message.lastError ?? null,
   };
 }

@@ -21,6 +21,13 @@ export async function readSecret(ctx: QueryCtx, secretRef: string): Promise<stri
   return row === null ? null : await open(row, row, readKeyRing());
 }
 
+/** The value that the active one replaced; null when it is the first, or the former was removed. @throws likewise */
+export async function readFormerSecret(ctx: QueryCtx, secretRef: string): Promise<string | null> {
+  const formerId = (await findActive(ctx, secretRef))?.rotatedFrom;
+  const former = formerId === undefined ? null : await ctx.db.get("secrets", formerId);
+  return former === null || former.wrappedKey === "" ? null : await open(former, former, readKeyRing());
+}
+
 /** For actions, which cannot read the database themselves. */
 export const reveal = internalQuery({
   args: { secretRef: v.string() },

@@ -4,6 +4,7 @@ import { internal } from "../../_generated/api.js";
 import { noBody, noParams, noQuery, operation, type Operation } from "../operation.ts";
 import { factoryId, time } from "../shapes.ts";
 
+const ROTATION_GRACE_DEFAULT_MS = 24 * 60 * 60_000;
 const endpointParams = z.strictObject({ endpointId: factoryId });
 
 export const webhookOperations: readonly Operation[] = [
@@ -61,6 +62,30 @@ export const webhookOperations: readonly Operation[] = [
       await ctx.runMutation(internal.api.endpoints.deleteEndpoint, { principal, ...params });
       return { ok: true as const };
     },
+  }),
+  operation({
+    id: "rotateWebhookSecret",
+    method: "POST",
+    path: "/webhook-endpoints/{endpointId}/rotate-secret",
+    summary:
+      "A new signing secret, shown once. Until previousUntil events carry a signature of the former one, too.",
+    scope: "webhooks",
+    wholeCompany: true,
+    params: endpointParams,
+    query: noQuery,
+    body: z.strictObject({
+      graceMs: z
+        .number()
+        .int()
+        .min(0)
+        .max(604_800_000)
+        .optional()
+        .describe("Default 24 hours, at most 7 days"),
+    }),
+    status: 200,
+    response: z.object({ signingSecret: z.string(), previousUntil: time }),
+    run: async (ctx, principal, { params, body: { graceMs = ROTATION_GRACE_DEFAULT_MS } }) =>
+      await ctx.runAction(internal.api.endpoints.rotateEndpointSecret, { principal, ...params, graceMs }),
   }),
   operation({
     id: "listWebhookEvents",
