@@ -3,11 +3,17 @@
 /** Shorter strings are not searched for: they would blot out ordinary words. */
 const LENGTH_MIN = 4;
 
-/** `text` without any of `secrets`, neither as they are nor as JSON writes them. */
+/** As it is, as JSON writes it, and as JSON writes a text that quotes JSON. */
+function formsOf(secret: string): string[] {
+  const once = JSON.stringify(secret).slice(1, -1);
+  return [secret, once, JSON.stringify(once).slice(1, -1)];
+}
+
+/** `text` without any of `secrets`, however they are quoted in it. */
 export function redact(text: string, secrets: readonly string[]): string {
   const forms = secrets
     .filter((secret) => secret.length >= LENGTH_MIN)
-    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
+    .flatMap(formsOf)
     // A secret that contains another one is blotted out whole.
     .sort((a, b) => b.length - a.length);
   let clean = text;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { APP, BOT_TOKEN, OWNER, Planes, VARIABLES } from "../testing/planes.ts";
+import { APP, BOT_TOKEN, OWNER, Planes, state, VARIABLES } from "../testing/planes.ts";
 import { type Scene, expectConvergence } from "../testing/convergence.ts";
 import { AgentProfileProvider } from "./agentProfile.ts";
 import { BackendSecretProvider } from "./backendSecret.ts";
@@ -19,11 +19,6 @@ const canaries = (): string[] => [
   planes.backend.adminKey,
   planes.fly.orgToken.replace(/^FlyV1 /, ""),
 ];
-/** What a provider's create or update left in the state. */
-function state<T>(result: { outs?: T }): T {
-  if (!result.outs) throw new Error("no state");
-  return result.outs;
-}
 
 beforeAll(async () => {
   planes = await Planes.start();

@@ -1,18 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { APP, BOT_TOKEN, OWNER, Planes, VARIABLES } from "../testing/planes.ts";
+import { APP, BOT_TOKEN, OWNER, Planes, state, VARIABLES } from "../testing/planes.ts";
 import { AgentProfileProvider } from "./agentProfile.ts";
 import { BackendSecretProvider } from "./backendSecret.ts";
 import { ConvexEnvProvider } from "./convexEnv.ts";
+import { FlyAppProvider } from "./flyApp.ts";
+import { FlySecretsProvider } from "./flySecrets.ts";
 import { FlyTokenProvider } from "./flyToken.ts";
 import { RuntimeConfigProvider } from "./runtimeConfig.ts";
 import { TelegramWebhookProvider } from "./telegramWebhook.ts";
 
 let planes: Planes;
-function state<T>(result: { outs?: T; props?: T }): T {
-  const found = result.outs ?? result.props;
-  if (!found) throw new Error("no state");
-  return found;
-}
 
 beforeAll(async () => {
   planes = await Planes.start();
@@ -140,6 +137,8 @@ describe("AgentProfile", () => {
 });
 
 describe("FlyToken", () => {
+  const apps = new FlyAppProvider();
+  const appSecrets = new FlySecretsProvider();
   const tokens = new FlyTokenProvider();
   const inputs = (overrides: Record<string, unknown> = {}) => ({
     graphqlUrl: planes.graphqlUrl,
@@ -189,17 +188,38 @@ describe("FlyToken", () => {
     expect(await revealed()).toBe("by hand");
   });
 
-  it("moves to another app before the old app's token ends", async () => {
-    await planes.makeApp("af-second");
-    const olds = state(await tokens.create(inputs()));
-    const diff = await tokens.diff("x", olds, inputs({ appName: "af-second" }));
-    expect(diff).toEqual({ changes: true, replaces: ["appName"] });
-    const news = state(await tokens.create(inputs({ appName: "af-second" })));
-    const imported = await revealed();
-    await tokens.delete("x", olds);
-    expect(await revealed()).toBe(imported);
-    expect((await planes.tokens("af-second")).map((token) => token.id)).toEqual([news.tokenId]);
-    expect(await planes.tokens()).toEqual([]);
+  it("moves with its app, in the engine's order: the new one is complete before anything old goes", async () => {
+    const app = (name: string) => planes.app(name);
+    const secretsOf = (appName: string) => ({ apiUrl: planes.fly.url, appName, values: { A_KEY: "a" } });
+    const former = {
+      app: state(await apps.create(app(APP))),
+      secrets: state(await appSecrets.create(secretsOf(APP))),
+      token: state(await tokens.create(inputs())),
+    };
+    const renamed = inputs({ appName: "af-second" });
+    for (const diff of [
+      await apps.diff("x", former.app, app("af-second")),
+      await appSecrets.diff("x", former.secrets, secretsOf("af-second")),
+      await tokens.diff("x", former.token, renamed),
+    ]) {
+      expect(diff.replaces).toHaveLength(1);
+      expect(diff.deleteBeforeReplace ?? false).toBe(false);
+    }
+    await apps.create(app("af-second"));
+    await appSecrets.create(secretsOf("af-second"));
+    const token = state(await tokens.create(renamed));
+    // From here on the runtime config may name the new app: the backend's token opens it, and not the old one.
+    const opened = async (name: string) =>
+      (await fetch(`${planes.fly.url}/v1/apps/${name}`, { headers: { authorization: await revealed() } }))
+        .status;
+    expect([await opened("af-second"), await opened(APP)]).toEqual([200, 403]);
+    await tokens.delete("x", former.token);
+    await appSecrets.delete("x", former.secrets);
+    await apps.delete("x", former.app);
+    expect(await opened("af-second")).toBe(200);
+    expect((await planes.tokens("af-second")).map(({ id }) => id)).toEqual([token.tokenId]);
+    expect((await apps.read("x", former.app)).id).toBe("");
+    await apps.create(app(APP));
   });
 
   it("says which credential was refused, and which app is not there", async () => {

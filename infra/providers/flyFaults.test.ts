@@ -122,7 +122,7 @@ describe("FlySecrets, with any call failing in any way", () => {
     const figures = await expectConvergence(relay, async (): Promise<Scene> => {
       const inputs = await inputsOf({ OPENAI_API_KEY: CANARY, B_KEY: "b" });
       return { run: () => secrets.create(inputs), observe: () => seen(inputs.appName) };
-    }, [CANARY, JSON.stringify(CANARY).slice(1, -1)]);
+    }, ["canary-of-"]);
     expect(figures.calls).toBe(2);
   });
 
@@ -131,7 +131,7 @@ describe("FlySecrets, with any call failing in any way", () => {
       const state = await made({ OPENAI_API_KEY: "one", OLD_KEY: "old" });
       const news = { apiUrl, appName: state.appName, values: { OPENAI_API_KEY: CANARY, NEW_KEY: "n" } };
       return { run: () => secrets.update("x", state, news), observe: () => seen(state.appName) };
-    }, [CANARY]);
+    }, ["canary-of-"]);
   });
 
   it("are removed by the next run of their deletion", async () => {

@@ -7,6 +7,7 @@ import { startTelegram } from "../../local/telegram/server.ts";
 import { Backend } from "../../tests/deployment/backend.ts";
 import { parseRuntimeConfig } from "../../runtime/convex/policy/runtimeConfig.ts";
 import type { ConvexAccess } from "../platform/convexApi.ts";
+import type { FlyAppInputs } from "../providers/flyApp.ts";
 import { FaultRelay } from "./faultRelay.ts";
 
 export const OWNER = "agent-factory/staging/0123456789abcdef";
@@ -19,6 +20,15 @@ export const VARIABLES = {
   WORKER_TOKEN_KEY: Buffer.alloc(32, 7).toString("base64"),
   TELEGRAM_WEBHOOK_SECRETS: JSON.stringify({ current: "canary-of-the-webhook-secret", previous: null }),
 };
+
+const NETWORK = "af-0123456789abcdef";
+
+/** What a provider's call left in the state. */
+export function state<T>(result: { outs?: T; props?: T }): T {
+  const found = result.outs ?? result.props;
+  if (!found) throw new Error("the provider returned no state");
+  return found;
+}
 
 export class Planes {
   readonly fly: Fly;
@@ -78,11 +88,22 @@ export class Planes {
     await this.#close();
   }
 
+  /** Inputs of an app of this stack, past the relay. */
+  app(name: string): FlyAppInputs {
+    return {
+      apiUrl: this.fly.url,
+      name,
+      organization: "personal",
+      network: NETWORK,
+      adoptUnowned: false,
+    };
+  }
+
   async makeApp(name: string): Promise<void> {
     const answer = await fetch(`${this.fly.url}/v1/apps`, {
       method: "POST",
       headers: { authorization: this.fly.orgToken, "content-type": "application/json" },
-      body: JSON.stringify({ name, org_slug: "personal", network: "af-0123456789abcdef" }),
+      body: JSON.stringify({ name, org_slug: "personal", network: NETWORK }),
     });
     if (answer.status !== 201) throw new Error(`the app was not made: ${answer.status}`);
   }
