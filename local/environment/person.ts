@@ -7,6 +7,13 @@ export interface Person {
   first_name: string;
 }
 
+/** Where something is written: a private chat has its person's id, a group one of its own. */
+export interface Place {
+  id: number;
+  /** A topic of a forum. */
+  threadId?: number;
+}
+
 const sentSchema = z.object({ update_id: z.number(), message_id: z.number() });
 const entrySchema = z.object({
   /** Order of what happened in the chat. */
@@ -65,36 +72,37 @@ export class Phone {
     return JSON.parse(text);
   }
 
-  /** Sends a private message; the chat has the person's id, as on Telegram. */
-  async write(person: Person, text: string): Promise<Sent> {
-    const { newest } = await this.transcript(person);
+  /** Sends a message, a private one unless another place is named. */
+  async write(person: Person, text: string, place: Place = { id: person.id }): Promise<Sent> {
+    const { newest } = await this.transcript(place);
     const at = Date.now();
     const sent = sentSchema.parse(
       await this.#call("POST", "/control/messages", {
         bot: this.#bot,
-        chatId: person.id,
+        chatId: place.id,
         from: person,
         text,
+        ...(place.threadId === undefined ? {} : { message_thread_id: place.threadId }),
       }),
     );
     return { updateId: sent.update_id, messageId: sent.message_id, after: newest, at };
   }
 
   /** The bot's next message after `after`, or null when none came in time. */
-  async answer(person: Person, after: number, timeoutMs: number): Promise<ChatEntry | null> {
+  async answer({ id }: Place, after: number, timeoutMs: number): Promise<ChatEntry | null> {
     const deadline = Date.now() + timeoutMs;
     while (Date.now() < deadline) {
       const slice = Math.min(POLL_SLICE_MS, Math.max(1, deadline - Date.now()));
-      const path = `/control/wait?bot=${this.#bot}&chatId=${person.id}&after=${after}&timeoutMs=${slice}`;
+      const path = `/control/wait?bot=${this.#bot}&chatId=${id}&after=${after}&timeoutMs=${slice}`;
       const { entry } = waitSchema.parse(await this.#call("GET", path, undefined, slice + POLL_SLACK_MS));
       if (entry) return entry;
     }
     return null;
   }
 
-  async transcript(person: Person): Promise<{ entries: ChatEntry[]; newest: number }> {
+  async transcript({ id }: Place): Promise<{ entries: ChatEntry[]; newest: number }> {
     return transcriptSchema.parse(
-      await this.#call("GET", `/control/transcript?bot=${this.#bot}&chatId=${person.id}`),
+      await this.#call("GET", `/control/transcript?bot=${this.#bot}&chatId=${id}`),
     );
   }
 

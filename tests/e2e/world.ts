@@ -1,5 +1,6 @@
 /** One whole environment in a temporary folder, and what its tests ask of it: people, machines, the model's journal. */
 import { execFileSync } from "node:child_process";
+import { randomBytes, randomInt } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +16,7 @@ import {
 import { endLeftovers } from "../../local/environment/leftovers.ts";
 import type { Cloud } from "../../local/environment/services.ts";
 import { LocalStack } from "../../local/environment/stack.ts";
-import { type ChatEntry, type Person, Phone, type Sent } from "../../local/environment/person.ts";
+import { type ChatEntry, type Person, Phone, type Place, type Sent } from "../../local/environment/person.ts";
 
 /** A cold start boots a gateway; on crowded cores two at once have taken two minutes. */
 const ANSWER_MS = 240_000;
@@ -86,6 +87,19 @@ export class World {
     return outputs;
   }
 
+  /** Gives an agent a bot of its own, as an operator does before `pulumi up`. */
+  async addBot(agentKey: string, username: string): Promise<{ id: string; phone: Phone }> {
+    const { cloud, stack } = this.environment;
+    const id = String(randomInt(2_000_000_000, 3_000_000_000));
+    const token = `${id}:${randomBytes(26).toString("base64url").slice(0, 35)}`;
+    await this.telegram("bots", { token, username });
+    const path = `agent-factory:telegramBotTokens.${agentKey}`;
+    const where = ["--stack", "local", "--config-file", stack.configFile];
+    const set = await stack.run(["config", "set", ...where, "--secret", "--path", path], undefined, token);
+    if (set.code !== 0) throw new Error(`pulumi config set ${path} failed:\n${set.output}`);
+    return { id, phone: new Phone(cloud.telegram.url, username) };
+  }
+
   get orgToken(): string {
     return readFileSync(this.environment.cloud.fly.orgTokenFile, "utf8").trim();
   }
@@ -106,20 +120,24 @@ export class World {
   }
 
   /** Waits for the answer to what was sent. @throws with the machines' logs when none comes. */
-  async answerTo(person: Person, sent: Sent, withinMs = ANSWER_MS): Promise<ChatEntry> {
-    const entry = await this.phone.answer(person, sent.after, withinMs);
+  async answerTo(
+    place: Place,
+    sent: Sent,
+    { withinMs = ANSWER_MS, phone = this.phone }: { withinMs?: number; phone?: Phone } = {},
+  ): Promise<ChatEntry> {
+    const entry = await phone.answer(place, sent.after, withinMs);
     if (entry === null)
-      throw new Error(`${person.first_name} got no answer in ${withinMs} ms\n${await this.story()}`);
+      throw new Error(`nobody answered in chat ${place.id} in ${withinMs} ms\n${await this.story()}`);
     return entry;
   }
 
-  async ask(person: Person, text: string): Promise<string> {
-    return (await this.answerTo(person, await this.phone.write(person, text))).body.text ?? "";
+  async ask(person: Person, text: string, phone = this.phone): Promise<string> {
+    return (await this.answerTo(person, await phone.write(person, text), { phone })).body.text ?? "";
   }
 
-  /** Texts that the bot has sent to the person, oldest first. */
-  async answers(person: Person): Promise<string[]> {
-    const { entries } = await this.phone.transcript(person);
+  /** Texts that the bot has sent to the chat, oldest first. */
+  async answers(place: Place, phone = this.phone): Promise<string[]> {
+    const { entries } = await phone.transcript(place);
     return entries
       .filter((entry) => entry.kind === "message" && entry.direction === "out")
       .map((entry) => entry.body.text ?? "");
@@ -180,6 +198,18 @@ export class World {
     await this.until("the queue is empty", async () => {
       const stats = await this.backend.run<Record<string, number>>("factory:queueStats");
       return (stats["processing"] ?? 0) + (stats["queuedReady"] ?? 0) + (stats["queuedDelayed"] ?? 0) === 0;
+    });
+  }
+
+  /** Waits until nothing is on its way to Telegram. */
+  async deliveriesDone(): Promise<void> {
+    await this.until("nothing is left to send", async () => {
+      const states = await Promise.all(
+        ["pending", "sending"].map((state) =>
+          this.backend.run<unknown[]>("factory:listDeliveries", { state }),
+        ),
+      );
+      return states.flat().length === 0;
     });
   }
 
