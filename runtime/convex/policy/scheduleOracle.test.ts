@@ -4,7 +4,7 @@
  * between.
  */
 import { describe, expect, test } from "vitest";
-import { nextSlot } from "./schedule.ts";
+import { nextSlot, type PushSchedule } from "./schedule.ts";
 
 const ZONES = [
   "UTC",
@@ -81,11 +81,14 @@ function changes(clock: Clock): number[] {
   return found;
 }
 
+/** When a slot fires, and of which date it is. */
+type Fired = { at: number; date: string };
+
 /**
  * First instant after `from` at which the daily slot fires: the wall clock shows it, and has not shown it on that
  * date before; or the clock has just jumped over it, and then the instant is later by the jump.
  */
-function oracle(clock: Clock, time: string, from: number): number {
+function oracle(clock: Clock, time: string, from: number): Fired {
   const [hours, minutes] = time.split(":").map(Number) as [number, number];
   const wanted = hours * 60 + minutes;
   const shownOn = new Set<string>();
@@ -93,28 +96,61 @@ function oracle(clock: Clock, time: string, from: number): number {
   let last = clock(start);
   for (let at = start + MINUTE; at < from + 3 * DAY; at += MINUTE) {
     const now = clock(at);
-    let fires: number | null = null;
+    let fires: Fired | null = null;
     if (now.minutes === wanted && !shownOn.has(now.date)) {
       shownOn.add(now.date);
-      fires = at;
+      fires = { at, date: now.date };
     }
     const jumped = now.minutes - last.minutes - 1;
     if (now.date === last.date && jumped > 0 && wanted > last.minutes && wanted < now.minutes) {
       shownOn.add(now.date);
-      fires = at + (wanted - last.minutes - 1) * MINUTE;
+      fires = { at: at + (wanted - last.minutes - 1) * MINUTE, date: now.date };
     }
     // Over midnight the clock leaves out the end of one date, the beginning of the next, or both.
     if (now.date > last.date && wanted > last.minutes) {
-      fires = at + (wanted - last.minutes - 1) * MINUTE;
+      fires = { at: at + (wanted - last.minutes - 1) * MINUTE, date: last.date };
     } else if (now.date > last.date && wanted < now.minutes && !shownOn.has(now.date)) {
       shownOn.add(now.date);
-      fires = at + wanted * MINUTE;
+      fires = { at: at + wanted * MINUTE, date: now.date };
     }
-    if (fires !== null && fires > from) return fires;
+    if (fires !== null && fires.at > from) return fires;
     last = now;
   }
   throw new Error(`no slot within three days of ${new Date(from).toISOString()}`);
 }
+
+/** The calendar without a clock: dates from one on, as UTC knows them, which has no changes. */
+function* datesFrom(date: string): Generator<string> {
+  for (let day = Date.parse(`${date}T00:00:00Z`), left = 70; left > 0; day += DAY, left -= 1) {
+    yield new Date(day).toISOString().slice(0, 10);
+  }
+}
+
+function isOn(schedule: PushSchedule, date: string): boolean {
+  const day = new Date(`${date}T00:00:00Z`);
+  if (schedule.kind === "weekly") return (day.getUTCDay() || 7) === schedule.weekday;
+  if (schedule.kind !== "monthly") return true;
+  const isLast = new Date(day.getTime() + DAY).getUTCDate() === 1;
+  return schedule.dayOfMonth === "last" ? isLast : day.getUTCDate() === schedule.dayOfMonth;
+}
+
+/** First instant after `from` of a weekly or monthly slot: the daily slot of the first date that it names. */
+function datedOracle(
+  clock: Clock,
+  schedule: Exclude<PushSchedule, { kind: "manual" }>,
+  from: number,
+): number {
+  const yesterday = clock(from - DAY).date;
+  for (const date of datesFrom(yesterday)) {
+    if (!isOn(schedule, date)) continue;
+    let fired = oracle(clock, schedule.time, Date.parse(`${date}T00:00:00Z`) - 16 * HOUR);
+    while (fired.date < date) fired = oracle(clock, schedule.time, fired.at);
+    if (fired.date === date && fired.at > from) return fired.at;
+  }
+  throw new Error(`no slot within 70 days of ${new Date(from).toISOString()}`);
+}
+
+const iso = (at: number | undefined): string => new Date(at ?? 0).toISOString();
 
 describe.each(ZONES)("daily slots in %s agree with the wall clock", (zone) => {
   const clock = wallClock(zone);
@@ -124,8 +160,8 @@ describe.each(ZONES)("daily slots in %s agree with the wall clock", (zone) => {
     for (const edge of edges) {
       for (const time of TIMES) {
         const from = edge - 20 * HOUR;
-        expect(new Date(nextSlot({ kind: "daily", time }, zone, from)?.at ?? 0).toISOString()).toBe(
-          new Date(oracle(clock, time, from)).toISOString(),
+        expect(iso(nextSlot({ kind: "daily", time }, zone, from)?.at)).toBe(
+          iso(oracle(clock, time, from).at),
         );
       }
     }
@@ -135,7 +171,45 @@ describe.each(ZONES)("daily slots in %s agree with the wall clock", (zone) => {
     for (let index = 0; index < 40; index += 1) {
       const from = FROM + Math.floor(((UNTIL - FROM) * (index + 0.37)) / 40);
       const time = TIMES[index % TIMES.length] as string;
-      expect(nextSlot({ kind: "daily", time }, zone, from)?.at).toBe(oracle(clock, time, from));
+      expect(nextSlot({ kind: "daily", time }, zone, from)?.at).toBe(oracle(clock, time, from).at);
+    }
+  });
+});
+
+describe.each(ZONES)("weekly and monthly slots in %s agree with the calendar and the wall clock", (zone) => {
+  const clock = wallClock(zone);
+
+  const expectAgreement = (schedule: Exclude<PushSchedule, { kind: "manual" }>, from: number): void => {
+    expect(iso(nextSlot(schedule, zone, from)?.at), `${JSON.stringify(schedule)} after ${iso(from)}`).toBe(
+      iso(datedOracle(clock, schedule, from)),
+    );
+  };
+
+  test("on the dates on which its offset changes, in ten years", () => {
+    for (const [index, edge] of changes(clock).entries()) {
+      const { date } = clock(edge + HOUR);
+      const weekday = new Date(`${date}T00:00:00Z`).getUTCDay() || 7;
+      const time = TIMES[index % TIMES.length] as string;
+      for (const days of [1, 6]) {
+        const from = edge - days * DAY;
+        expectAgreement({ kind: "weekly", weekday, time }, from);
+        expectAgreement({ kind: "monthly", dayOfMonth: Number(date.slice(8)), time }, from);
+      }
+    }
+  });
+
+  test("at the ends of months, long, short and of leap years", () => {
+    for (const dayOfMonth of [28, 29, 30, 31, "last"] as const) {
+      for (const month of [
+        "2016-02-27",
+        "2019-01-30",
+        "2019-12-30",
+        "2020-02-28",
+        "2023-02-27",
+        "2024-03-30",
+      ]) {
+        expectAgreement({ kind: "monthly", dayOfMonth, time: "23:45" }, Date.parse(`${month}T12:00:00Z`));
+      }
     }
   });
 });
