@@ -132,7 +132,7 @@ describe("the operator CLI on a real deployment", () => {
       consumerUserId: "u1",
     });
     expect((await factory(["pairing", "create", "u1", "--agent", "nobody"])).code).toBe(exitCodes.notFound);
-    expect((await factory(["bindings", "list", "u1"])).code).toBe(exitCodes.notFound);
+    expect((await factory(["bindings", "show", "u1"])).code).toBe(exitCodes.notFound);
   });
 
   it("lists a queued message, pauses its conversation and cancels it", async () => {
@@ -172,6 +172,9 @@ describe("the operator CLI on a real deployment", () => {
     [["push", "jobs", "acme", "u1"]],
     [["broadcast", "send", "acme", "--title", "Hi", "--text", "there"]],
     [["service-keys", "list"]],
+    [["bindings", "list"]],
+    [["bindings", "list", "--company", "acme", "--revoked"]],
+    [["bindings", "list", "--agent", "tester"]],
   ])("%j is accepted by the deployment's validators", async (argv) => {
     const { code, out, err } = await factory(argv);
     expect(err).not.toContain("error");

@@ -1,5 +1,5 @@
 /** The whole command line: every command, its options and its help. */
-import { Command } from "commander";
+import { Command, Help, type Option } from "commander";
 import { addAgents } from "./commands/agents.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addBindings } from "./commands/bindings.ts";
@@ -19,6 +19,7 @@ import { addRollouts } from "./commands/rollouts.ts";
 import { addSecrets } from "./commands/secrets.ts";
 import { addServiceKeys } from "./commands/serviceKeys.ts";
 import { addSmoke } from "./commands/smoke.ts";
+import { addTelegram } from "./commands/telegram.ts";
 import { addWorkers } from "./commands/workers.ts";
 import type { Io } from "./io.ts";
 
@@ -30,6 +31,13 @@ the command and deleted) or CONVEX_SELF_HOSTED_ADMIN_KEY from the environment. N
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 unreachable,
 5 unknown (it may have been done), 130 interrupted.`;
 
+/** Commander's own text, but for lists that are empty unless given: `(default: [])` helps nobody. */
+function optionDescription(option: Option): string {
+  const { defaultValue } = option;
+  if (Array.isArray(defaultValue) && defaultValue.length === 0) return option.description;
+  return new Help().optionDescription(option);
+}
+
 export function buildProgram(io: Io): Command {
   const program = new Command("agent-factory")
     .description("Operates an environment of Agent Factory.")
@@ -39,7 +47,7 @@ export function buildProgram(io: Io): Command {
     .option("--actor <name>", "who the audit log names (default: cli:<your user name>)")
     .option("--yes", "answer questions with yes")
     .showHelpAfterError("(--help shows the usage)")
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false, optionDescription })
     .addHelpText("after", EPILOGUE)
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
@@ -55,6 +63,7 @@ export function buildProgram(io: Io): Command {
     addConfig,
     addAgents,
     addSecrets,
+    addTelegram,
     addPairing,
     addBindings,
     addServiceKeys,

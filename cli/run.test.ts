@@ -128,6 +128,26 @@ const answers: Record<string, unknown> = {
     },
     history: [],
   },
+  listBindings: { bindings: [], cursor: null },
+  telegramWebhookStatus: {
+    secretRef: "telegram.botToken.default",
+    configured: true,
+    drift: [],
+    currentUrl: "https://happy-otter-1.convex.site/agent-factory/telegram/webhook",
+    pendingUpdateCount: 0,
+    lastErrorMessage: null,
+  },
+  configureTelegramWebhook: {
+    ok: true,
+    webhookUrl: "https://happy-otter-1.convex.site/agent-factory/telegram/webhook/support",
+    currentUrl: "https://happy-otter-1.convex.site/agent-factory/telegram/webhook/support",
+    isReady: true,
+    pendingUpdateCount: 0,
+    lastErrorMessage: null,
+    lastErrorDate: null,
+    description: "@support_bot delivers here",
+  },
+  deleteTelegramWebhook: { ok: true, deleted: true, description: "webhook deleted" },
   revokeUserAgentBinding: { revoked: 1 },
   listPushTemplatesByCompany: [pushTemplate],
   listPushJobsForUser: [],
@@ -183,9 +203,13 @@ const everyCommand: Record<string, string[]> = {
   "secrets set": ["telegram.botToken.default"],
   "secrets remove": ["old.ref"],
   "secrets rewrap": [],
+  "telegram status": [],
+  "telegram connect": ["support"],
+  "telegram disconnect": [],
   "pairing create": ["u1"],
   "pairing status": ["ABCD2345"],
-  "bindings list": ["u1"],
+  "bindings list": [],
+  "bindings show": ["u1"],
   "bindings revoke": ["u1"],
   "push templates": ["acme"],
   "push jobs": ["acme", "u1"],
@@ -236,6 +260,27 @@ describe("every command", () => {
     const { code, out } = await factory([...name.split(" "), ...filled, "--yes"], { stdin: "a value\n" });
     expect(code).toBe(exitCodes.ok);
     expect(out.trim()).not.toBe("");
+  });
+});
+
+describe("telegram", () => {
+  it("fails when a webhook is not as it should be, and names the command that mends it", async () => {
+    deployment.on("telegramWebhookStatus", () => ({
+      secretRef: "telegram.botToken.support",
+      configured: false,
+      drift: [
+        "webhook is '', wanted 'https://happy-otter-1.convex.site/agent-factory/telegram/webhook/support'",
+      ],
+      currentUrl: "",
+      pendingUpdateCount: 3,
+      lastErrorMessage: null,
+    }));
+    const { code, out, err } = await factory(["telegram", "status", "support"]);
+    expect(code).toBe(exitCodes.failed);
+    expect(out).toContain("Waiting   3 updates");
+    expect(out).toContain("Differs: webhook is ''");
+    expect(err).toContain("→ npm run factory -- telegram connect support");
+    expect(deployment.calls).toEqual([{ name: "telegramWebhookStatus", args: { agentKey: "support" } }]);
   });
 });
 

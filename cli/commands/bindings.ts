@@ -1,8 +1,20 @@
 import type { Command } from "commander";
-import { notFound } from "../errors.ts";
+import type { Result } from "../backend/client.ts";
+import { notFound, usageError } from "../errors.ts";
 import type { Io } from "../io.ts";
+import { parseWhole } from "../input/numbers.ts";
 import { when } from "../output/time.ts";
 import { action } from "./session.ts";
+
+type Row = Result<"listBindings">["bindings"][number];
+
+interface ListOptions {
+  company?: string;
+  agent?: string;
+  revoked?: boolean;
+  limit: string;
+  cursor?: string;
+}
 
 const person = (
   userId: string,
@@ -12,11 +24,66 @@ const person = (
   ...(company === undefined ? {} : { companyId: company }),
 });
 
+/** Whose bindings; null: everybody's. @throws CliError for a company and an agent together. */
+function chosen({ company, agent }: ListOptions): { companyId: string } | { agentKey: string } | null {
+  if (company !== undefined && agent !== undefined) {
+    throw usageError(
+      "--company and --agent cannot be given together: list one and look in it for the other.",
+    );
+  }
+  if (company !== undefined) return { companyId: company };
+  return agent === undefined ? null : { agentKey: agent };
+}
+
 export function addBindings(program: Command, io: Io): void {
   const bindings = program.command("bindings").description("which agent a person talks to");
 
   bindings
     .command("list")
+    .description("everybody's active bindings, latest first")
+    .option("--company <companyId>", "only this company's people")
+    .option("--agent <agentKey>", "only who talks to this agent")
+    .option("--revoked", "the former ones instead")
+    .option("--limit <n>", "rows, at most 200", "50")
+    .option("--cursor <cursor>", "go on where the last page ended")
+    .action(
+      action(io, async ({ backend, out }, options: ListOptions) => {
+        const of = chosen(options);
+        const page = await backend.run("listBindings", {
+          status: options.revoked === true ? "revoked" : "active",
+          paginationOpts: {
+            numItems: parseWhole("--limit", options.limit, 1, 200),
+            cursor: options.cursor ?? null,
+          },
+          ...(of === null ? {} : { of }),
+        });
+        out.result(page, () => [
+          ...(page.bindings.length === 0
+            ? ["Nobody here. Bind a person with: npm run factory -- pairing create <userId>"]
+            : out.table(
+                [
+                  { title: "USER", cell: (row) => row.consumerUserId },
+                  { title: "COMPANY", cell: (row) => row.companyId },
+                  { title: "AGENT", cell: (row) => row.agentKey },
+                  { title: "SOURCE", cell: (row) => row.source },
+                  { title: "TELEGRAM USER", cell: (row) => row.telegramUserId },
+                  { title: "BOUND", cell: (row) => when(row.boundAt) },
+                  ...(options.revoked === true
+                    ? [
+                        { title: "REVOKED", cell: (row: Row) => when(row.revokedAt) },
+                        { title: "BECAUSE", cell: (row: Row) => row.revokedBecause },
+                      ]
+                    : []),
+                ],
+                page.bindings,
+              )),
+          ...(page.cursor === null ? [] : ["", `More: --cursor '${page.cursor}'`]),
+        ]);
+      }),
+    );
+
+  bindings
+    .command("show")
     .description("a person's binding and the former ones")
     .argument("<userId>", "the person's id in your own application")
     .option("--company <companyId>")

@@ -139,7 +139,7 @@ describe("a person", () => {
 
     // The code was hers: for anybody after her it is spent.
     expect(await writeAsStranger(mallory, world.phone, [start])).toEqual([]);
-    expect(await operator.run("bindings", "list", "ada", "--company", "acme")).toMatchObject({
+    expect(await operator.run("bindings", "show", "ada", "--company", "acme")).toMatchObject({
       active: { agentKey: "default", telegramUserId: String(ada.id), source: "telegram_pairing" },
       history: [],
     });

@@ -99,7 +99,7 @@ test("a webhook that points elsewhere", async () => {
       message: expect.stringContaining(
         "webhook is 'https://elsewhere.example/hook', wanted 'https://happy-otter-1",
       ),
-      command: `npx convex run factory:configureTelegramWebhook '{"secretRef":"${BOT}"}'`,
+      command: "npm run factory -- telegram connect",
     },
   ]);
 });
@@ -182,6 +182,6 @@ test("a rollout that neither ends nor goes on", async () => {
     if (rollout !== null) await ctx.db.patch("rollouts", rollout._id, { startedAt: Date.now() - 3_600_000 });
   });
   expect(await found("rollout_stuck")).toMatchObject([
-    { severity: "error", command: "npx convex run factory:startWorkers" },
+    { severity: "error", command: "npm run factory -- workers reconcile" },
   ]);
 });

@@ -55,11 +55,12 @@ const REPLACING_TOO_LONG_MS = 60 * 60_000;
 
 const minutes = (ms: number): string => `${Math.round(ms / 60_000)} min`;
 const UP = "pulumi up";
+const CLI = "npm run factory --";
 /** Notices what is gone or was changed elsewhere, and writes it anew. */
 const REFRESH_AND_UP = "pulumi refresh && pulumi up";
 /** The token's value is in no state: only a new one can take its place. */
 const NEW_TOKEN = `pulumi up --replace "$(pulumi stack --show-urns | grep -o 'urn:.*::fly-token')"`;
-const DECISIONS = "npx convex run factory:scalerDecisions '{\"limit\":10}'";
+const DECISIONS = `${CLI} workers decisions --limit 10`;
 
 /** Commands for the alerts that the scaler raises; others point at the decision log. */
 const ALERT_COMMANDS: Record<string, string> = {
@@ -77,7 +78,13 @@ const ALERT_COMMANDS: Record<string, string> = {
 /** What brings a missing or wrong secret right. */
 function secretCommand(secretRef: string): string {
   if (secretRef === "fly.apiToken") return NEW_TOKEN;
-  return secretRef === "convex.url" ? REFRESH_AND_UP : `npm run factory -- secrets set ${secretRef}`;
+  return secretRef === "convex.url" ? REFRESH_AND_UP : `${CLI} secrets set ${secretRef}`;
+}
+
+/** What points a bot's webhook at this deployment; the shared bot is named by no agent. */
+function connectCommand(secretRef: string): string {
+  const agentKey = secretRef.replace(/^telegram\.botToken\.?/, "");
+  return `${CLI} telegram connect${agentKey === "" || agentKey === "default" ? "" : ` ${agentKey}`}`;
 }
 
 function secretProblems(facts: DoctorFacts): Problem[] {
@@ -165,7 +172,7 @@ function loopProblems(facts: DoctorFacts): Problem[] {
       kind: "loop",
       severity: "error",
       message,
-      command: "npx convex run factory:startWorkers",
+      command: `${CLI} workers reconcile`,
     });
   }
   const replacing = rollout?.phase === "replacing";
@@ -176,7 +183,7 @@ function loopProblems(facts: DoctorFacts): Problem[] {
       kind: "rollout_stuck",
       severity: "error",
       message: `The rollout of revision ${rollout.revision} has been in phase '${rollout.phase}' since ${new Date(rollout.phaseAt).toISOString()}.`,
-      command: "npx convex run factory:startWorkers",
+      command: `${CLI} workers reconcile`,
     });
   }
   if (facts.oldestDueMs !== null && facts.oldestDueMs > DUE_TOO_LONG_MS) {
@@ -201,7 +208,7 @@ function loopProblems(facts: DoctorFacts): Problem[] {
       kind: "dead_letters",
       severity: "warning",
       message: `${facts.deadLetters} messages were given up.`,
-      command: "npx convex run factory:listDeadLetters",
+      command: `${CLI} dead-letters list`,
     });
   }
   return problems;
@@ -243,7 +250,7 @@ export function diagnose(facts: DoctorFacts): Problem[] {
     });
   }
   for (const webhook of facts.webhooks) {
-    const command = `npx convex run factory:configureTelegramWebhook '{"secretRef":"${webhook.secretRef}"}'`;
+    const command = connectCommand(webhook.secretRef);
     for (const drift of webhook.drift) {
       problems.push({
         kind: "webhook",
