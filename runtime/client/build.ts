@@ -4,7 +4,7 @@
  * node_modules only. Publish with `npm publish runtime/client/dist`.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -31,7 +31,12 @@ const published = {
   exports: { ".": { types: "./index.d.ts", default: "./index.js" } },
   engines: { node: ">=20.3" },
   sideEffects: false,
+  // npm keeps scoped packages private unless told otherwise.
+  publishConfig: { access: "public" },
 };
 writeFileSync(join(out, "package.json"), `${JSON.stringify(published, null, 2)}\n`);
 copyFileSync(join(root, "LICENSE"), join(out, "LICENSE"));
 copyFileSync(join(here, "README.md"), join(out, "README.md"));
+// To read: the README points there.
+mkdirSync(join(out, "example"));
+copyFileSync(join(here, "example", "server.ts"), join(out, "example", "server.ts"));
