@@ -125,6 +125,14 @@ describe("the operator CLI on a real deployment", () => {
     await expect(value(["secrets", "status", ref])).resolves.toMatchObject([{ hasActive: false }]);
   });
 
+  it("names the secret to import when a bot has no token", async () => {
+    const { code, out } = await factory(["telegram", "connect", "tester"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(JSON.parse(out)).toMatchObject({
+      error: { next: "Pipe its value into: npm run factory -- secrets set telegram.botToken.tester" },
+    });
+  });
+
   it("makes a pairing code and reads its status", async () => {
     const created = (await value(["pairing", "create", "u1", "--agent", "tester"])) as { code: string };
     await expect(value(["pairing", "status", created.code])).resolves.toMatchObject({
@@ -153,7 +161,11 @@ describe("the operator CLI on a real deployment", () => {
     const { messageId } = page.messages[0]!;
     await expect(value(["queue", "cancel", messageId])).resolves.toMatchObject({ outcome: "cancelled" });
     await expect(value(["queue", "stats"])).resolves.toMatchObject({ queuedReady: 0, deadLetter: 0 });
-    expect((await factory(["queue", "cancel", "not-an-id"])).code).toBe(exitCodes.usage);
+    const wrong = await factory(["queue", "cancel", "not-an-id"]);
+    expect(wrong.code).toBe(exitCodes.usage);
+    expect(JSON.parse(wrong.out)).toMatchObject({
+      error: { message: 'messageId: "not-an-id" is not the id of anything in messageQueue.' },
+    });
   });
 
   it.each([

@@ -382,6 +382,13 @@ describe("secrets", () => {
 });
 
 describe("pairing", () => {
+  it("refuses a life that no code can have, in the words of its own option", async () => {
+    const { code, err } = await factory(["pairing", "create", "u1", "--ttl", "2d"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("--ttl must be from 1m to 24h, got '2d'.");
+    expect(deployment.calls).toEqual([]);
+  });
+
   it("prints the code, the deep link and its QR code", async () => {
     const { out } = await factory(["pairing", "create", "u1", "--ttl", "1h"]);
     expect(deployment.calls[0]?.args).toMatchObject({

@@ -32,6 +32,16 @@ const nextOf: Partial<Record<FactoryErrorData["code"], string>> = {
   provider_unknown: "It may have been done. Look before you repeat it: npm run factory -- doctor",
 };
 
+/** How Convex says that an argument is no id of the table that it should be of. */
+const WRONG_ID =
+  /ArgumentValidationError[\s\S]*\nPath: \.(?<field>\w+)\nValue: (?<value>"[^\n]{0,200}")\nValidator: v\.id\("(?<table>\w+)"\)/;
+
+/** A bot's or another secret that is not there is imported, not deployed. */
+function missingSecret(code: FactoryErrorData["code"], message: string): string | null {
+  const ref = code === "not_configured" ? /active '([^']+)' secret/.exec(message)?.[1] : undefined;
+  return ref === undefined ? null : `Pipe its value into: npm run factory -- secrets set ${ref}`;
+}
+
 const isKnown = (code: string): code is FactoryErrorData["code"] => code in exitCodeOf;
 
 /** Texts of the platform, in the order in which they are tried. */
@@ -56,9 +66,25 @@ export function failureOf(name: string, status: number, refusal: Refusal): CliEr
   const data = factoryErrorSchema.safeParse(refusal.errorData);
   if (data.success && isKnown(data.data.code)) {
     const { code, message } = data.data;
-    return new CliError(exitCodeOf[code], code, message, nextOf[code] ?? null);
+    return new CliError(
+      exitCodeOf[code],
+      code,
+      message,
+      missingSecret(code, message) ?? nextOf[code] ?? null,
+    );
   }
   const message = firstLines(refusal.errorMessage);
+  const wrongId = WRONG_ID.exec(message)?.groups;
+  if (wrongId) {
+    const { field = "", value = "", table = "" } = wrongId;
+    const what = `${field}: ${value} is not the id of anything in ${table}.`;
+    return new CliError(
+      exitCodes.usage,
+      "invalid_argument",
+      what,
+      "Copy the id from the command that lists them.",
+    );
+  }
   const known = platformFailures.find(({ pattern }) => pattern.test(message));
   if (known) return new CliError(known.exit, known.code, `factory:${name}: ${message}`, known.next);
   return new CliError(

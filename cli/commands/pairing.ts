@@ -28,7 +28,7 @@ export function addPairing(program: Command, io: Io): void {
           const created = await backend.run("createPairingCode", {
             consumerUserId,
             agentKey: options.agent,
-            ttlMs: parseDuration("--ttl", options.ttl),
+            ttlMs: parseDuration("--ttl", options.ttl, ["1m", "24h"]),
             actor,
             ...(options.company === undefined ? {} : { companyId: options.company }),
           });

@@ -87,7 +87,7 @@ export function addServiceKeys(program: Command, io: Io): void {
     .option("--grace <duration>", "how long the former one is accepted", "24h")
     .action(
       action(io, async ({ backend, out, actor }, keyId: string, options: { grace: string }) => {
-        const graceMs = parseDuration("--grace", options.grace);
+        const graceMs = parseDuration("--grace", options.grace, ["0s", "30d"]);
         const rotated = await backend.run("rotateServiceKey", { keyId, graceMs, actor });
         out.result(rotated, () => [rotated.serviceKey]);
         out.note(`The former key is accepted until ${when(rotated.previousUntil)}.`);

@@ -29,12 +29,22 @@ export function when(at: number | null): string | null {
 
 const units: Record<string, number> = { ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: DAY };
 
-/** Reads `900s`, `15m`, `2h`; a bare number is refused, since nobody agrees on its unit. */
-export function parseDuration(flag: string, text: string): number {
+/**
+ * Reads `900s`, `15m`, `2h`; a bare number is refused, since nobody agrees on its unit.
+ * @param within shortest and longest, written likewise.
+ */
+export function parseDuration(flag: string, text: string, within?: readonly [string, string]): number {
   const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
   const factor = units[match?.[2] ?? ""];
   if (match === null || factor === undefined) {
     throw usageError(`${flag} must be a duration such as 90s, 15m or 2h, got '${text}'.`);
   }
-  return Number(match[1]) * factor;
+  const ms = Number(match[1]) * factor;
+  if (within !== undefined) {
+    const [shortest, longest] = within.map((bound) => parseDuration(flag, bound)) as [number, number];
+    if (ms < shortest || ms > longest) {
+      throw usageError(`${flag} must be from ${within[0]} to ${within[1]}, got '${text}'.`);
+    }
+  }
+  return ms;
 }
