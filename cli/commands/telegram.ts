@@ -28,13 +28,11 @@ export function addTelegram(program: Command, io: Io): void {
             : status.drift.map((line) => `Differs: ${line}`)),
         ]);
         if (status.drift.length > 0) {
-          const next =
-            status.configured || agentKey === undefined ? "" : `, after \`secrets set ${status.secretRef}\``;
           throw new CliError(
             exitCodes.failed,
             "drift",
             `The webhook of ${status.secretRef} is not as it should be.`,
-            `npm run factory -- telegram connect${agentKey === undefined ? "" : ` ${agentKey}`}${next}`,
+            `npm run factory -- telegram connect${agentKey === undefined ? "" : ` ${agentKey}`}`,
           );
         }
       }),

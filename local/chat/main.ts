@@ -5,12 +5,17 @@ import { sendAndCollect, watchBot } from "./dialogue.ts";
 import { ENVIRONMENT_FILE, findEnvironment } from "./environment.ts";
 import { type ChatEntry, openPhone, type Phone, PhoneError } from "./phone.ts";
 
+/** The first answer boots a worker, whose gateway takes minutes where every core is busy. */
+const COLD_ANSWER_MS = 240_000;
+const NO_ANSWER_NEXT =
+  "It may still come: npm run factory -- workers list shows whether a worker boots, npm run factory -- doctor what is wrong.";
+
 const USAGE = `npm run chat -- [options]
   --telegram-url <url>   the local Telegram; found by itself while npm run local runs
   --bot <username>       the bot to talk to; found likewise
   --user-id <n>          who you are (default 1000); another number is another person
   --name <name>          your first name (default You)
-  --timeout-ms <n>       how long to wait for an answer when the input is not a terminal (default 120000)
+  --timeout-ms <n>       how long to wait for an answer when the input is not a terminal (default 240000)
   --settle-ms <n>        silence after which an answer counts as complete, likewise (default 600)`;
 
 process.exit(await main());
@@ -73,7 +78,7 @@ async function chatFromPipe(phone: Phone, options: Options): Promise<number> {
     if (text === "") continue;
     const reply = await sendAndCollect(phone, text, options.timing);
     if (reply.kind === "timeout") {
-      console.error(`No answer within ${options.timing.timeoutMs} ms to: ${text}`);
+      console.error(`No answer within ${options.timing.timeoutMs} ms to: ${text}\n${NO_ANSWER_NEXT}`);
       return 1;
     }
     for (const answer of reply.texts) console.info(answer);
@@ -101,7 +106,7 @@ function readOptions(): Options {
     bot,
     user: { id: positive("--user-id", values["user-id"], 1_000), name: values.name ?? "You" },
     timing: {
-      timeoutMs: positive("--timeout-ms", values["timeout-ms"], 120_000),
+      timeoutMs: positive("--timeout-ms", values["timeout-ms"], COLD_ANSWER_MS),
       settleMs: positive("--settle-ms", values["settle-ms"], 600),
     },
   };
