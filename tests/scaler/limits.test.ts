@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { internal } from "../../runtime/convex/_generated/api.js";
-import { configOf, current, imageOf, World } from "./world.ts";
+import { configOf, current, imageOf, OWNER, World } from "./world.ts";
 
 vi.mock("../../runtime/convex/machines/createProvider.ts", async (original) => ({
   ...(await original<object>()),
@@ -153,4 +153,58 @@ test("the cleanup ends orphans only, and says what it did", async () => {
   expect(dry).toMatchObject({ machinesListed: 1, destroyedMachines: [], waiting: [], dryRun: true });
   await world.t.action(internal.scaler.cleanup.runFlyCleanup, {});
   expect(world.provider.living).toHaveLength(1);
+});
+
+test("the cleanup destroys an orphan that the loop could not, and an unused volume; others and their names stay", async () => {
+  world = await World.start(
+    configOf((config) => {
+      config.scaling.minWorkers = 1;
+      config.provider.volume = { sizeGb: 1 };
+    }),
+  );
+  await world.advance(10_000);
+  const [serving] = world.provider.living;
+  const machine = (name: string, owner: string) => ({
+    name,
+    region: "iad",
+    image: imageOf("a"),
+    env: {},
+    metadata: { factory_owner: owner, factory_worker: name },
+    guest: { cpuKind: "shared" as const, cpus: 1, memoryMb: 256 },
+    killTimeoutMs: 5_000,
+    volumeId: null,
+    minSecretsVersion: null,
+  });
+  const orphan = await world.provider.create(machine("w-lost", OWNER));
+  const stranger = await world.provider.create(machine("w-other", "agent-factory/other/1"));
+  for (const { machineId } of [orphan, stranger]) {
+    const made = world.provider.machines.get(machineId);
+    if (made !== undefined) made.state = "stopped";
+  }
+  // As a worker of this database would have named it, had it not ended.
+  const prefix = (serving?.name ?? "").replace(/[^-]+$/, "").replaceAll("-", "_");
+  const guest = { cpuKind: "shared" as const, cpus: 1, memoryMb: 256 };
+  const unused = await world.provider.volumes.create({
+    name: `${prefix}zz`,
+    region: "iad",
+    sizeGb: 1,
+    guest,
+  });
+  await world.provider.volumes.create({ name: "somebodys", region: "iad", sizeGb: 1, guest });
+  const cleanup = async () => await world.t.action(internal.scaler.cleanup.runFlyCleanup, {});
+
+  // Not seen by any reconcile yet: it may be in the making.
+  expect(await cleanup()).toMatchObject({ waiting: ["w-lost"], destroyedMachines: [], foreign: 1 });
+  world.provider.fault = (operation) =>
+    operation === "destroy" ? { failure: { kind: "busy" }, acts: false } : null;
+  await world.advance(180_000, 1_000);
+  expect(world.provider.machines.has(orphan.machineId)).toBe(true);
+  world.provider.fault = () => null;
+  expect(await cleanup()).toMatchObject({ destroyedMachines: ["w-lost"], waiting: [], failed: [] });
+  expect(world.provider.living.map(({ machineId }) => machineId).sort()).toEqual(
+    [serving?.machineId, stranger.machineId].sort(),
+  );
+  expect(world.provider.volumesById.has(unused.volumeId)).toBe(false);
+  expect([...world.provider.volumesById.values()].map(({ name }) => name)).toContain("somebodys");
+  expect(world.provider.volumesById.has(serving?.volumeId ?? "")).toBe(true);
 });

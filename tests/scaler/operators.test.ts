@@ -1,6 +1,7 @@
 /** What operators and the stack ask of a fleet: its state, its rollout, its idle workers, its end. */
 import { afterEach, expect, test, vi } from "vitest";
 import { internal } from "../../runtime/convex/_generated/api.js";
+import { logDecision } from "../../runtime/convex/scaler/decisions.ts";
 import { configOf, current, imageOf, OWNER, STARTED_AT, World } from "./world.ts";
 
 vi.mock("../../runtime/convex/machines/createProvider.ts", async (original) => ({
@@ -13,6 +14,14 @@ afterEach(async () => {
   await world.close();
 });
 
+/** Whatever tick is due never comes. */
+const loseTick = async (): Promise<void> =>
+  await world.t.run(async (ctx) => {
+    const timer = await ctx.db.query("scalerTimer").first();
+    if (timer === null) throw new Error("no timer");
+    if (timer.scheduledId !== undefined) await ctx.scheduler.cancel(timer.scheduledId);
+    await ctx.db.patch("scalerTimer", timer._id, { nextTickAt: null, scheduledId: undefined });
+  });
 const answered = async (): Promise<boolean> =>
   (await world.messages()).every((message) => message.status === "done");
 const checkIdle = async () => await world.t.mutation(internal.scaler.operators.checkIdleShutdowns, {});
@@ -44,12 +53,7 @@ test("an idle worker whose time is over, and whose tick was lost, is ended by th
   world = await World.start();
   await world.write("c1");
   await world.until(answered, 30_000);
-  await world.t.run(async (ctx) => {
-    const timer = await ctx.db.query("scalerTimer").first();
-    if (timer === null) throw new Error("no timer");
-    if (timer.scheduledId !== undefined) await ctx.scheduler.cancel(timer.scheduledId);
-    await ctx.db.patch("scalerTimer", timer._id, { nextTickAt: null, scheduledId: undefined });
-  });
+  await loseTick();
   await world.advance(90_000);
   expect((await world.live())[0]?.state).toBe("active");
   expect(await checkIdle()).toMatchObject({ checked: 1, pending: 1 });
@@ -150,6 +154,36 @@ test("a retired stack ends every worker, busy ones after their turn, and makes n
   expect(await retire()).toEqual({ retired: true });
   await world.apply(configOf());
   await world.until(answered, 60_000);
+});
+
+test("the fallback finds a message whose tick was lost, and asks nothing of an environment at rest", async () => {
+  world = await World.start();
+  await world.advance(5_000);
+  const before = (await world.executions()).length;
+  await world.t.mutation(internal.scaler.loop.fallback, {});
+  await world.advance(60_000, 1_000);
+  expect((await world.executions()).length).toBe(before);
+
+  await world.write("c1");
+  await loseTick();
+  expect(await world.decisions()).toEqual([]);
+  await world.t.mutation(internal.scaler.loop.fallback, {});
+  await world.until(answered, 30_000);
+});
+
+test("the decision log can be read newest first, keeps 500 rows, and a repeated decision is one row", async () => {
+  world = await World.start();
+  const numbers = { due: 1, running: 0, desired: 1, live: 0, warm: 0 };
+  await world.t.run(async (ctx) => {
+    for (let i = 0; i < 520; i++) await logDecision(ctx, 1, `decision ${i}`, numbers);
+    await logDecision(ctx, 1, "decision 519", numbers);
+  });
+  expect(await world.decisions()).toHaveLength(500);
+  const shown = await world.t.query(internal.scaler.operators.scalerDecisions, { limit: 2 });
+  expect(shown.map((row) => row.text)).toEqual(["decision 519", "decision 518"]);
+  expect(shown[0]).toMatchObject(numbers);
+  const most = await world.t.query(internal.scaler.operators.scalerDecisions, { limit: 9_999 });
+  expect(most).toHaveLength(200);
 });
 
 test("another stack may not retire the config", async () => {
