@@ -214,61 +214,6 @@ describe.each(ZONES)("weekly and monthly slots in %s agree with the calendar and
   });
 });
 
-/** Dates as a calendar on the wall names them: no zone, no clock. */
-const calendarDay = (days: number): { text: string; weekday: number; day: number; last: boolean } => {
-  const date = new Date(FROM + days * DAY);
-  const next = new Date(FROM + (days + 1) * DAY);
-  return {
-    text: date.toISOString().slice(0, 10),
-    weekday: date.getUTCDay() === 0 ? 7 : date.getUTCDay(),
-    day: date.getUTCDate(),
-    last: next.getUTCDate() === 1,
-  };
-};
-/** Dates looked at of each kind and zone, spread over the ten years. SLOT_SAMPLES asks for more. */
-const SAMPLES = Number(process.env["SLOT_SAMPLES"] ?? 2);
-const CALENDAR = Array.from({ length: (UNTIL - FROM) / DAY }, (_, days) => calendarDay(days));
-
-describe.each(ZONES)("weekly and monthly slots in %s fall on the days of a calendar", (zone) => {
-  const clock = wallClock(zone);
-  /** Some hours before that date begins there, the slot of the date before among them. */
-  const before = (date: string): number => {
-    const midnight = Date.parse(`${date}T00:00:00Z`);
-    return midnight - offset(clock, midnight) * MINUTE - 3 * HOUR;
-  };
-  /** When the wall clock first shows that time on that date. */
-  const shownOn = (date: string, time: string): number => {
-    let at = oracle(clock, time, before(date));
-    if (clock(at).date < date) at = oracle(clock, time, at);
-    return at;
-  };
-
-  test.each([
-    [
-      "weekly",
-      (day: (typeof CALENDAR)[number]) => ({ kind: "weekly" as const, weekday: day.weekday }),
-      137,
-      5,
-    ],
-    ["last of the month", () => ({ kind: "monthly" as const, dayOfMonth: "last" as const }), 1, 25],
-    ["31st", () => ({ kind: "monthly" as const, dayOfMonth: 31 }), 1, 25],
-    ["29th", () => ({ kind: "monthly" as const, dayOfMonth: 29 }), 1, 25],
-  ])("%s", (name, scheduleOf, every, leadDays) => {
-    const matching = CALENDAR.slice(40).filter((day, index) => {
-      if (name === "weekly") return index % every === 0;
-      return name === "last of the month" ? day.last : day.day === Number.parseInt(name, 10);
-    });
-    const chosen = matching.filter((_, index) => index % Math.floor(matching.length / SAMPLES) === 0);
-    expect(chosen.length).toBeGreaterThanOrEqual(SAMPLES);
-    for (const [index, day] of chosen.entries()) {
-      const time = TIMES[index % TIMES.length] as string;
-      const wanted = shownOn(day.text, time);
-      const found = nextSlot({ ...scheduleOf(day), time }, zone, before(day.text) - leadDays * DAY);
-      expect(`${day.text} ${found?.key.slice(0, 10)} ${found?.at}`).toBe(`${day.text} ${day.text} ${wanted}`);
-    }
-  });
-});
-
 test("a day without end: slots of ten years strictly follow one another, one per date", () => {
   for (const zone of ["Europe/Rome", "America/Santiago", "Africa/Casablanca", "Pacific/Apia"]) {
     const keys = new Set<string>();
