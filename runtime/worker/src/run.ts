@@ -1,10 +1,9 @@
 /** The worker as a process: environment in, signals, exit code out. */
-import type { AnswerDeps } from "./answer.ts";
 import { connectBackend } from "./backend/convexBackend.ts";
 import { parseWorkerConfig } from "./config.ts";
 import { readImageTree } from "./imageTree.ts";
 import { createLog } from "./log.ts";
-import { startWorker } from "./worker.ts";
+import { startWorker, type WorkerParts } from "./worker.ts";
 
 const CALL_TIMEOUT_MS = 8_000;
 /** sysexits' EX_CONFIG: the environment is wrong, another try would end the same way. */
@@ -15,8 +14,12 @@ const EXIT_CONFIG = 78;
  * line per problem), 1 when gateway or model do not come up.
  *
  * @param rootDir folder of the built tree.
+ * @param parts what only tests replace.
  */
-export async function runWorkerProcess(rootDir: string, reached?: AnswerDeps["reached"]): Promise<never> {
+export async function runWorkerProcess(
+  rootDir: string,
+  parts: Pick<WorkerParts, "reached" | "makeEngine"> = {},
+): Promise<never> {
   const startedAt = performance.now();
   const image = await readImageTree(rootDir).catch((error: unknown) =>
     fatal([`the image is damaged: ${String(error)}`]),
@@ -35,7 +38,7 @@ export async function runWorkerProcess(rootDir: string, reached?: AnswerDeps["re
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
   try {
-    const worker = await startWorker({ config, image, backend, log, startedAt, reached });
+    const worker = await startWorker({ config, image, backend, log, startedAt, ...parts });
     stop = (reason) => void worker.stop(reason);
     await worker.stopped;
     process.exit(0);

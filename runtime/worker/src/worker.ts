@@ -22,6 +22,8 @@ export interface WorkerParts {
   startedAt: number;
   /** See {@link AnswerDeps}. */
   reached?: AnswerDeps["reached"];
+  /** Makes the agent engine; OpenClaw's gateway by default. */
+  makeEngine?: typeof createEngine;
 }
 
 export interface RunningWorker {
@@ -49,6 +51,7 @@ export async function startWorker({
   log,
   startedAt,
   reached,
+  makeEngine = createEngine,
 }: WorkerParts): Promise<RunningWorker> {
   const conversationsDir = join(config.dataDir, "conversations");
   const runDir = join(config.dataDir, "run");
@@ -64,7 +67,7 @@ export async function startWorker({
   await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
 
   const metrics = createMetrics();
-  const engine = createEngine(
+  const engine = makeEngine(
     {
       openclawDir: config.openclawDir,
       runDir,

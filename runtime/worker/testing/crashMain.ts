@@ -11,8 +11,10 @@ const crashAt = process.env["WORKER_CRASH_AT"];
 /** Crashes once: the marker tells the next worker on this computer that it has happened. */
 const marker = process.env["WORKER_CRASH_MARKER"];
 
-await runWorkerProcess(dirname(fileURLToPath(import.meta.url)), (point) => {
+function reached(point: string): void {
   if (point !== crashAt || (marker !== undefined && existsSync(marker))) return;
   if (marker !== undefined) writeFileSync(marker, point);
   process.kill(process.pid, "SIGKILL");
-});
+}
+
+await runWorkerProcess(dirname(fileURLToPath(import.meta.url)), { reached });
