@@ -6,13 +6,19 @@ import { startTestWorker, type TestWorker, until } from "../testing/worker.ts";
 let site: TestWorker;
 /** Set by a test that wants turns to wait for their abortion. */
 let hang = false;
+/** Set by a test that wants to watch the model write. */
+let slowly: { words: string[]; pauseMs: number } | null = null;
 
 const userWords = (request: ChatRequest): string[] =>
   request.messages.filter((message) => message.role === "user").map(textOf);
 
 beforeAll(async () => {
   site = await startTestWorker((request) =>
-    hang ? { kind: "hang" } : { kind: "text", text: `I know ${userWords(request).length} of your messages` },
+    hang
+      ? { kind: "hang" }
+      : slowly !== null
+        ? { kind: "slowly", ...slowly }
+        : { kind: "text", text: `I know ${userWords(request).length} of your messages` },
   );
 }, 180_000);
 afterAll(async () => {
@@ -89,6 +95,24 @@ test("an answered message takes six calls, and only the changed files travel", a
   );
   expect(changed.map((file) => file.path)).toEqual([".factory/transcript.json"]);
 });
+
+test("what the model writes is shown while it writes, and only where the bundle asks for it", async () => {
+  const { deployment } = site;
+  const words = Array.from({ length: 30 }, (_, index) => `word-${index} `);
+  slowly = { words, pauseMs: 20 };
+  const quiet = await ask("conv-no-preview", "write slowly");
+  expect(deployment.previews).toEqual([]);
+  deployment.bundleOverrides = { previewIntervalMs: 100 };
+  const shown = await ask("conv-preview", "write slowly");
+  deployment.bundleOverrides = {};
+  slowly = null;
+  expect(shown.answer?.text).toBe(words.join("").trim());
+  expect(quiet.answer?.text).toBe(shown.answer?.text);
+  expect(deployment.previews.length).toBeGreaterThanOrEqual(2);
+  for (const text of deployment.previews) expect(words.join("").startsWith(text)).toBe(true);
+  const lengths = deployment.previews.map((text) => text.length);
+  expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
+}, 60_000);
 
 test("a cancelled message's turn is aborted, the model is let go and nothing is answered", async () => {
   const { deployment, model } = site;
