@@ -30,7 +30,9 @@ export default defineConfig({
           include: ["tests/{e2e,faults,sim}/**/*.test.ts"],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
+          // Two environments at a time: they mostly wait for gateways to boot, each of which keeps one core busy.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
     ],
