@@ -29,6 +29,7 @@ describe("an environment", () => {
         "environment > WorkerImage image",
         "environment > RuntimeConfig runtime-config",
         "environment > TelegramWebhook telegram-webhook-default",
+        "environment > RandomId environment-guard",
       ].sort(),
     );
   });
@@ -71,17 +72,30 @@ describe("an environment", () => {
     });
   });
 
-  it("lets people write last, and stops them first: webhooks wait for all, nothing waits for them", async () => {
+  it("lets people write last, and stops them first: webhooks wait for all, only the guard waits for them", async () => {
     const { registered } = await compose(stackConfig());
     const waitedFor = before(registered, "telegram-webhook-default");
     const resources = [...registered.values()].filter(
-      (one) => !/Plane|Backend$|Image|Environment/.test(one.type),
+      (one) => !/Plane|Backend$|Image|Environment/.test(one.type) && one.name !== "environment-guard",
     );
     for (const { name } of resources) {
       if (name !== "telegram-webhook-default") expect(waitedFor, name).toContain(name);
     }
     for (const { name, dependsOn } of registered.values()) {
-      expect(dependsOn, name).not.toContain("telegram-webhook-default");
+      if (name !== "environment-guard") expect(dependsOn, name).not.toContain("telegram-webhook-default");
+    }
+  });
+
+  it("begins a destroy with the guard: it waits for everything, and nothing waits for it", async () => {
+    const { registered } = await compose(stackConfig({ image: { builder: "flyRemote" } }));
+    const waitedFor = before(registered, "environment-guard");
+    const resources = [...registered.values()].filter(
+      (one) => !/Plane|Backend$|Image|Environment/.test(one.type) && one.name !== "environment-guard",
+    );
+    expect(resources.length).toBeGreaterThan(10);
+    for (const { name } of resources) expect(waitedFor, name).toContain(name);
+    for (const { name, dependsOn } of registered.values()) {
+      expect(dependsOn, name).not.toContain("environment-guard");
     }
   });
 
@@ -93,12 +107,12 @@ describe("an environment", () => {
   });
 
   it.each([true, false])(
-    "protects what holds data when the config says %s, and nothing else",
+    "protects what holds data, and the guard that a destroy meets first, when the config says %s",
     async (protect) => {
       const config = stackConfig({ protect, convex: { mode: "provisioned", projectName: "agents" } });
       const { registered } = await compose(config);
       const held = [...registered.values()].filter((one) => one.protect).map((one) => one.name);
-      expect(held.sort()).toEqual(protect ? ["convex-deployment", "fly-app"] : []);
+      expect(held.sort()).toEqual(protect ? ["convex-deployment", "environment-guard", "fly-app"] : []);
       // Nothing is left behind on purpose.
       expect([...registered.values()].filter((one) => one.retainOnDelete)).toEqual([]);
     },

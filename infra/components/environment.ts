@@ -96,19 +96,22 @@ export class Environment extends pulumi.ComponentResource {
       { ...parent, dependsOn: [...backend.complete, token] },
     );
 
-    if (config.image.builder !== "prebuilt") {
-      pruneImagesAfter(
-        {
-          root: args.root,
-          fly: config.fly,
-          keepRecent: config.image.keepRecent,
-          appName: fly.appName,
-          image: image.image,
-          convex: backend.access,
-        },
-        { ...parent, dependsOn: [runtimeConfig] },
-      );
-    }
+    const pruning =
+      config.image.builder === "prebuilt"
+        ? []
+        : [
+            pruneImagesAfter(
+              {
+                root: args.root,
+                fly: config.fly,
+                keepRecent: config.image.keepRecent,
+                appName: fly.appName,
+                image: image.image,
+                convex: backend.access,
+              },
+              { ...parent, dependsOn: [runtimeConfig] },
+            ),
+          ];
 
     // Last: people can write only once everything behind the webhook stands. On destroy it goes first.
     const webhooks = secrets.telegramAgentKeys.map((agentKey) => {
@@ -125,6 +128,18 @@ export class Environment extends pulumi.ComponentResource {
         { ...parent, dependsOn: [runtimeConfig, ...backend.complete] },
       );
     });
+
+    // Depends on everything, so that a destroy begins with it: a protected environment refuses before anything is
+    // touched. Protection of the app alone would be noticed when people are cut off already.
+    new random.RandomId(
+      "environment-guard",
+      { byteLength: 4 },
+      {
+        ...parent,
+        protect: config.protect,
+        dependsOn: [fly, backend, image, token, runtimeConfig, ...pruning, ...webhooks],
+      },
+    );
 
     this.telegramWebhookUrls = pulumi
       .all(webhooks.map((webhook) => webhook.webhookUrl))

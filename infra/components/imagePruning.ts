@@ -15,8 +15,11 @@ export interface ImagePruningArgs {
 }
 
 /** @param options must wait for the runtime config: what was in force before it is the rollback's target. */
-export function pruneImagesAfter(args: ImagePruningArgs, options: pulumi.ComponentResourceOptions): void {
-  new command.local.Command(
+export function pruneImagesAfter(
+  args: ImagePruningArgs,
+  options: pulumi.ComponentResourceOptions,
+): pulumi.Resource {
+  return new command.local.Command(
     "image-pruning",
     {
       create: `"${nodePath(args.root)}" --disable-warning=MODULE_TYPELESS_PACKAGE_JSON infra/image/prune.ts`,
