@@ -6,6 +6,18 @@ import { BOT_TOKEN, compose, DIGEST, MODEL_KEY, stackConfig, stackSecrets } from
 const listing = (registered: ReadonlyMap<string, Registered>): string[] =>
   [...registered.values()].map((one) => `${one.parent ?? "-"} > ${one.type} ${one.name}`).sort();
 
+type Registered = Awaited<ReturnType<typeof compose>>["registered"];
+
+/** Names of everything that is no component. */
+const customs = (registered: Registered): string[] =>
+  [...registered.values()]
+    .filter((one) => !/Plane|Backend$|Image|Environment/.test(one.type))
+    .map((one) => one.name);
+const without = (names: string[], ...left: string[]): string[] =>
+  names.filter((name) => !left.includes(name));
+const waitingFor = (registered: Registered, name: string): string[] =>
+  [...registered.values()].filter((one) => one.dependsOn.includes(name)).map((one) => one.name);
+
 describe("an environment", () => {
   it("is these resources under these parents", async () => {
     const { registered } = await compose(stackConfig());
@@ -74,29 +86,19 @@ describe("an environment", () => {
 
   it("lets people write last, and stops them first: webhooks wait for all, only the guard waits for them", async () => {
     const { registered } = await compose(stackConfig());
-    const waitedFor = before(registered, "telegram-webhook-default");
-    const resources = [...registered.values()].filter(
-      (one) => !/Plane|Backend$|Image|Environment/.test(one.type) && one.name !== "environment-guard",
+    const webhook = "telegram-webhook-default";
+    expect(before(registered, webhook)).toEqual(
+      expect.arrayContaining(without(customs(registered), webhook, "environment-guard")),
     );
-    for (const { name } of resources) {
-      if (name !== "telegram-webhook-default") expect(waitedFor, name).toContain(name);
-    }
-    for (const { name, dependsOn } of registered.values()) {
-      if (name !== "environment-guard") expect(dependsOn, name).not.toContain("telegram-webhook-default");
-    }
+    expect(waitingFor(registered, webhook)).toEqual(["environment-guard"]);
   });
 
   it("begins a destroy with the guard: it waits for everything, and nothing waits for it", async () => {
     const { registered } = await compose(stackConfig({ image: { builder: "flyRemote" } }));
-    const waitedFor = before(registered, "environment-guard");
-    const resources = [...registered.values()].filter(
-      (one) => !/Plane|Backend$|Image|Environment/.test(one.type) && one.name !== "environment-guard",
-    );
-    expect(resources.length).toBeGreaterThan(10);
-    for (const { name } of resources) expect(waitedFor, name).toContain(name);
-    for (const { name, dependsOn } of registered.values()) {
-      expect(dependsOn, name).not.toContain("environment-guard");
-    }
+    const others = without(customs(registered), "environment-guard");
+    expect(others.length).toBeGreaterThan(10);
+    expect(before(registered, "environment-guard")).toEqual(expect.arrayContaining(others));
+    expect(waitingFor(registered, "environment-guard")).toEqual([]);
   });
 
   it("hands the token to the backend only when its functions and key ring are there", async () => {
