@@ -183,6 +183,7 @@ describe("the operator CLI on a real deployment", () => {
     [["push", "templates", "acme"]],
     [["push", "jobs", "acme", "u1"]],
     [["broadcast", "send", "acme", "--title", "Hi", "--text", "there"]],
+    [["webhooks", "events"]],
     [["service-keys", "list"]],
     [["bindings", "list"]],
     [["bindings", "list", "--company", "acme", "--revoked"]],

@@ -20,6 +20,7 @@ import { addSecrets } from "./commands/secrets.ts";
 import { addServiceKeys } from "./commands/serviceKeys.ts";
 import { addSmoke } from "./commands/smoke.ts";
 import { addTelegram } from "./commands/telegram.ts";
+import { addWebhooks } from "./commands/webhooks.ts";
 import { addWorkers } from "./commands/workers.ts";
 import type { Io } from "./io.ts";
 
@@ -69,6 +70,7 @@ export function buildProgram(io: Io): Command {
     addServiceKeys,
     addPush,
     addBroadcast,
+    addWebhooks,
     addAudit,
     addCleanup,
     addSmoke,

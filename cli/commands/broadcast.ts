@@ -48,6 +48,23 @@ export function addBroadcast(program: Command, io: Io): void {
     );
 
   broadcast
+    .command("resume")
+    .description("go on at once with one that was interrupted; by itself it does within two minutes")
+    .argument("<broadcastId>")
+    .action(
+      action(io, async ({ backend, out }, broadcastId: string) => {
+        const counts = await backend.run(
+          "resumeBroadcast",
+          { broadcastId: broadcastId as Id<"broadcasts"> },
+          { timeoutMs: SEND_TIMEOUT_MS },
+        );
+        out.result(counts, () => [
+          `${counts.enqueued} of ${counts.totalTargets} enqueued, ${counts.failed} failed.`,
+        ]);
+      }),
+    );
+
+  broadcast
     .command("report")
     .description("who got it and who did not, page by page")
     .argument("<companyId>")
