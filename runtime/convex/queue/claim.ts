@@ -28,6 +28,16 @@ export async function claimMessage(
   caller: Doc<"workers">,
   args: { claimKey: string; agentKeys?: string[] | undefined },
 ): Promise<Claim | null> {
+  const claimed = await findAndLease(ctx, caller, args);
+  if (claimed === null) await noteEmptyClaim(ctx, caller);
+  return claimed;
+}
+
+async function findAndLease(
+  ctx: MutationCtx,
+  caller: Doc<"workers">,
+  args: { claimKey: string; agentKeys?: string[] | undefined },
+): Promise<Claim | null> {
   const { claimKey } = args;
   if (claimKey.trim() === "" || claimKey.length > CLAIM_KEY_MAX_CHARS) {
     throw new FactoryError("invalid_argument", `claimKey must have 1 to ${CLAIM_KEY_MAX_CHARS} characters`);
@@ -59,10 +69,7 @@ export async function claimMessage(
     const check = { conversation, message: change.message, tried: [] };
     await ctx.scheduler.runAfter(0, internal.queue.wake.checkWake, check);
   }
-  if (head === null) {
-    await noteEmptyClaim(ctx, caller);
-    return null;
-  }
+  if (head === null) return null;
   // Read again: the recovered lease may have been this worker's own, and its load has changed then.
   const worker = repair === null ? caller : await ctx.db.get("workers", caller._id);
   return await lease(ctx, worker ?? caller, head, claimKey, config, now);

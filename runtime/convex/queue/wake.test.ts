@@ -57,6 +57,37 @@ describe("a burst for one worker", () => {
     }
   });
 
+  test("wakes again a worker that was full, or whose lease had ended while the reply was lost", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t, "w1", { slots: 1 });
+    await burst(t, 0, 1);
+    const lost = { credential: worker.credential, claimKey: "lost" };
+    const claimed = await t.mutation(api.worker.claim, lost);
+    if (claimed === null) throw new Error("nothing to claim");
+    await t.run(async (ctx) => {
+      const signals = await ctx.db.query("workerSignals").unique();
+      if (signals !== null) await ctx.db.patch("workerSignals", signals._id, { wake: 2 });
+    });
+    // No room: the worker asks no more, and its second wake-up is answered.
+    expect(await claim(t, worker)).toBeNull();
+    await complete(t, worker, claimed);
+    await burst(t, 10, 1);
+    expect(await wakesOf(t, "w1")).toBe(3);
+    // The same key again, after its turn has ended.
+    expect(await t.mutation(api.worker.claim, lost)).toBeNull();
+    await burst(t, 20, 1);
+    expect(await wakesOf(t, "w1")).toBe(4);
+  });
+
+  test("is seen to by the timer even when the count of wake-ups is wrong", async () => {
+    const t = await createWorld();
+    await addWorker(t, "w1", { wakesAnswered: -10 });
+    const message = await enqueue(t, "c1");
+    const before = await wakesOf(t, "w1");
+    await checkWake(t, message, []);
+    expect(await wakesOf(t, "w1")).toBe(before + 1);
+  });
+
   test("counts a wake-up that came while another worker took the message", async () => {
     const t = await createWorld();
     const w1 = await addWorker(t, "w1");

@@ -117,10 +117,11 @@ async function wakeOne(
   tried: string[],
   config: RuntimeConfig,
   now: number,
+  insist = false,
 ): Promise<void> {
   const chosen = await choose(ctx, target, message, tried, config, now);
   if (chosen === null) return;
-  await wakeWorker(ctx, chosen);
+  await wakeWorker(ctx, chosen, insist);
   await ctx.scheduler.runAfter(config.queue.wakeGraceMs, internal.queue.wake.checkWake, {
     conversation: target.id,
     message,
@@ -135,14 +136,20 @@ async function findSignals(ctx: MutationCtx, workerId: string): Promise<Doc<"wor
     .first();
 }
 
-/** Raises the counter that the worker's subscription shows, unless it is about to claim for every free slot. */
-async function wakeWorker(ctx: MutationCtx, worker: Doc<"workers">): Promise<void> {
+/**
+ * Raises the counter that the worker's subscription shows. Not needed when it is about to claim for every free slot;
+ * whoever finds a message still waiting after a wake-up insists.
+ */
+async function wakeWorker(ctx: MutationCtx, worker: Doc<"workers">, insist: boolean): Promise<void> {
   const signals = await findSignals(ctx, worker.workerId);
-  if (signals === null || wokenEnough(signals.wake, worker)) return;
+  if (signals === null || (!insist && wokenEnough(signals.wake, worker))) return;
   await ctx.db.patch("workerSignals", signals._id, { wake: signals.wake + 1 });
 }
 
-/** A claim that finds nothing answers every wake-up before it: what they were for was there to be found. */
+/**
+ * A worker that was given nothing asks no more until it is woken: every wake-up before is answered, whyever there was
+ * nothing (no message, no room, a lease that ended while the reply was lost).
+ */
 export async function noteEmptyClaim(ctx: MutationCtx, worker: Doc<"workers">): Promise<void> {
   const signals = await findSignals(ctx, worker.workerId);
   if (signals === null || signals.wake === (worker.wakesAnswered ?? 0)) return;
@@ -164,7 +171,7 @@ export const checkWake = internalMutation({
     if (active === null || row === null) return null;
     if (tried.length < WAKES_MAX) {
       const target = { ...row, id: row._id, lastWorkerId: row.lastWorkerId };
-      await wakeOne(ctx, target, message, tried, active.config, Date.now());
+      await wakeOne(ctx, target, message, tried, active.config, Date.now(), true);
     }
     await kickScaler(ctx, "a woken worker did not claim");
     return null;
