@@ -195,17 +195,51 @@ describe("leases", () => {
     expect(world.loop.activeTurns()).toBe(1);
   });
 
-  test("heartbeats that did not arrive make the socket of the inbox suspect", async () => {
+  test("one heartbeat that had no answer makes the socket of the inbox suspect, until it is replaced", async () => {
     let reachable = false;
     const world = setUp(2, {
       heartbeat: () =>
         reachable ? Promise.resolve(true) : Promise.reject(new BackendError("unknown", "timeout")),
     });
     await world.show({});
-    await vi.advanceTimersByTimeAsync(60_000);
+    await vi.advanceTimersByTimeAsync(30_000);
     expect(world.calls).not.toContain("reconnect");
     reachable = true;
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(world.calls.filter((call) => call === "reconnect")).toHaveLength(1);
+  });
+
+  test("the first inbox after the socket was replaced claims until there is no more, woken or not", async () => {
+    let reachable = true;
+    const world = setUp(4, {
+      heartbeat: () =>
+        reachable ? Promise.resolve(true) : Promise.reject(new BackendError("unknown", "timeout")),
+    });
+    await world.show({});
+    reachable = false;
     await vi.advanceTimersByTimeAsync(30_000);
+    reachable = true;
+    await vi.advanceTimersByTimeAsync(30_000);
+    world.calls.length = 0;
+    world.offer("a", "b");
+    await world.show({});
+    expect(world.loop.activeTurns()).toBe(2);
+    await world.show({});
+    expect(world.calls.filter((call) => call === "claim")).toHaveLength(3);
+  });
+
+  test("so does a claim that had no answer; one that was refused does not", async () => {
+    const errors = [new BackendError("permanent", "refused"), new BackendError("unknown", "timeout")];
+    const world = setUp(2, {
+      claim: () => {
+        const error = errors.shift();
+        return error === undefined ? Promise.resolve(null) : Promise.reject(error);
+      },
+    });
+    await world.show({});
+    await vi.advanceTimersByTimeAsync(500);
+    expect(world.calls).not.toContain("reconnect");
+    await vi.advanceTimersByTimeAsync(1_000);
     expect(world.calls).toContain("reconnect");
   });
 

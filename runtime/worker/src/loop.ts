@@ -34,8 +34,6 @@ const CLAIM_RETRY_MS = 500;
 const CLAIM_RETRY_MAX_MS = 30_000;
 /** After the drain's deadline: aborting and releasing must end within this, ms. */
 const RELEASE_LIMIT_MS = 5_000;
-/** Heartbeats in a row that did not arrive, after which the subscription's socket is suspect too. */
-const MISSED_HEARTBEATS_MAX = 2;
 
 export function runLoop(options: LoopOptions): WorkerLoop {
   const { backend, log } = options;
@@ -52,16 +50,18 @@ export function runLoop(options: LoopOptions): WorkerLoop {
   let drained: Promise<void> | null = null;
   let idleTimer: NodeJS.Timeout | null = null;
   let idleIntervalMs = 0;
-  let missedHeartbeats = 0;
+  /** A call had no answer since the subscription was opened. */
+  let socketSuspect = false;
 
-  const noteHeartbeat = (reached: boolean): void => {
-    if (!reached) {
-      missedHeartbeats += 1;
-      return;
+  const noteCall = (reached: boolean): void => {
+    // The network was away: a socket that lived through it may be silent without knowing, and its wake-ups lost.
+    // Opening another costs one query, so that a single call without an answer is reason enough.
+    if (reached && socketSuspect) {
+      // Who was taken for lost was not woken at all: what the next inbox counts says nothing about what waits.
+      lastWake = null;
+      backend.reconnect();
     }
-    // The network was away: a socket that lived through it may be silent without knowing.
-    if (missedHeartbeats >= MISSED_HEARTBEATS_MAX) backend.reconnect();
-    missedHeartbeats = 0;
+    socketSuspect = !reached;
   };
 
   const start = (claim: Claim, claimedAt: number): void => {
@@ -69,7 +69,7 @@ export function runLoop(options: LoopOptions): WorkerLoop {
       ...options.turnDeps,
       backend,
       log,
-      onHeartbeat: noteHeartbeat,
+      onHeartbeat: noteCall,
     });
     turns.set(claim.messageId, turn);
     const ids = { messageId: claim.messageId, conversationId: claim.conversationId, leaseId: claim.leaseId };
@@ -95,6 +95,7 @@ export function runLoop(options: LoopOptions): WorkerLoop {
       const claimedAt = performance.now();
       try {
         const claim = await backend.claim(claimKey);
+        noteCall(true);
         claimKey = randomUUID();
         delay = CLAIM_RETRY_MS;
         // Nothing there. A wake-up that came while asking is newer than this answer and stays wanted.
@@ -105,6 +106,7 @@ export function runLoop(options: LoopOptions): WorkerLoop {
       } catch (error) {
         if (isUnauthorized(error)) return void drain("the worker is no longer known");
         wanted += 1;
+        if (hadNoAnswer(error)) noteCall(false);
         log.warn({ error: messageOf(error), retryInMs: delay }, "Claim failed");
         await pause(delay, stopClaiming.signal);
         delay = Math.min(delay * 2, CLAIM_RETRY_MAX_MS);
@@ -124,10 +126,10 @@ export function runLoop(options: LoopOptions): WorkerLoop {
     if (turns.size > 0 || state !== "serving") return; // Leases carry the heartbeat while there is work.
     try {
       const known = await backend.heartbeat(null);
-      noteHeartbeat(true);
+      noteCall(true);
       if (!known) await checkControl();
     } catch (error) {
-      noteHeartbeat(false);
+      if (hadNoAnswer(error)) noteCall(false);
       if (isUnauthorized(error)) void drain("the worker is no longer known");
       else log.warn({ error: messageOf(error) }, "Heartbeat failed");
     }
@@ -190,6 +192,11 @@ export function runLoop(options: LoopOptions): WorkerLoop {
 
 function isUnauthorized(error: unknown): boolean {
   return error instanceof BackendError && error.kind === "unauthorized";
+}
+
+/** Not a refusal: nobody answered, or nobody was reached. */
+function hadNoAnswer(error: unknown): boolean {
+  return !(error instanceof BackendError) || error.kind === "unknown" || error.kind === "retryable";
 }
 
 function messageOf(error: unknown): string {

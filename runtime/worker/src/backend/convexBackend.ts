@@ -1,5 +1,5 @@
 /**
- * The backend over Convex: calls by HTTP, each with its own time limit, and one WebSocket for the inbox.
+ * The backend over Convex: calls by HTTP, each with its own time limit (freshFetch.ts), and one WebSocket for the inbox.
  *
  * Calls do not share the socket on purpose: a socket that has gone silent delays nothing but wake-ups, and a call
  * that times out is a failed call instead of one that is sent much later on behalf of a lost lease.
@@ -9,6 +9,7 @@ import { makeFunctionReference } from "convex/server";
 import { ConvexError } from "convex/values";
 import type { Inbox, LeaseRef, WorkerCredential } from "../../../convex/validators.ts";
 import { BackendError, type WorkerBackend } from "./backend.ts";
+import { freshFetch } from "./freshFetch.ts";
 
 export interface ConvexBackendOptions {
   /** Cloud URL of the deployment. */
@@ -22,10 +23,7 @@ type Args = Record<string, unknown>;
 
 export function connectBackend(options: ConvexBackendOptions): WorkerBackend {
   const { credential } = options;
-  const http = new ConvexHttpClient(options.url, {
-    logger: false,
-    fetch: (input, init) => fetch(input, { ...init, signal: AbortSignal.timeout(options.callTimeoutMs) }),
-  });
+  const http = new ConvexHttpClient(options.url, { logger: false, fetch: freshFetch(options.callTimeoutMs) });
 
   // The shapes of arguments and results are enforced by the backend's validators and typed by WorkerBackend.
   const mutate = async <T>(name: string, args: Args): Promise<T> => {
