@@ -16,6 +16,13 @@ export interface StackOptions {
   cloud: Cloud;
   /** Committed config to start from; `Pulumi.local.yaml` by default. */
   configFile?: string;
+  /**
+   * Keeps every choice of the committed config (mode of the backend, builder, model, policies) and gives it addresses
+   * alone; without it the stack is fitted to the embedded cloud. The config's mode is then `provisioned`.
+   */
+  asCommitted?: { managementUrl: string };
+  /** More environment for the engine: credentials, PATH. */
+  env?: Record<string, string>;
   botToken: string;
   /** A real provider's keys, when the person has set one; else the model stub serves. */
   model: { name: string; baseUrl?: string; keys: Record<string, string> };
@@ -48,16 +55,21 @@ function filledIn(options: StackOptions, previous: StackFile | null): StackFile 
   };
   const { cloud } = options;
   Object.assign(section("fly"), {
-    organization: "personal",
     apiUrl: cloud.fly.url,
     graphqlUrl: cloud.fly.graphqlUrl,
     registryUrl: cloud.fly.registryUrl,
   });
-  config[`${PREFIX}convex`] = { mode: "selfHosted", url: cloud.convex.url, siteUrl: cloud.convex.siteUrl };
-  config[`${PREFIX}image`] = { builder: "local" };
   section("telegram")["apiUrl"] = cloud.telegram.url;
   const model = section("model");
-  model["name"] = options.model.name;
+  if (options.asCommitted) {
+    const { managementUrl } = options.asCommitted;
+    Object.assign(section("convex"), { managementUrl, siteUrl: cloud.convex.siteUrl });
+  } else {
+    section("fly")["organization"] = "personal";
+    config[`${PREFIX}convex`] = { mode: "selfHosted", url: cloud.convex.url, siteUrl: cloud.convex.siteUrl };
+    config[`${PREFIX}image`] = { builder: "local" };
+    model["name"] = options.model.name;
+  }
   if (options.model.baseUrl) model["baseUrl"] = options.model.baseUrl;
   else delete model["baseUrl"];
   for (const [key, value] of Object.entries(options.overrides ?? {})) {
@@ -82,10 +94,12 @@ function filledIn(options: StackOptions, previous: StackFile | null): StackFile 
 export class LocalStack {
   readonly #options: StackOptions;
   readonly configFile: string;
+  readonly name: string;
 
   constructor(options: StackOptions) {
     this.#options = options;
     this.configFile = join(options.stateDir, `Pulumi.${options.stack}.yaml`);
+    this.name = options.stack;
   }
 
   /** Environment of the engine: where state is kept, and the platform credentials. */
@@ -101,7 +115,10 @@ export class LocalStack {
       PULUMI_BACKEND_URL: `file://${backend}`,
       PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
       FLY_API_TOKEN: readFileSync(cloud.fly.orgTokenFile, "utf8").trim(),
-      CONVEX_SELF_HOSTED_ADMIN_KEY: readFileSync(cloud.convex.adminKeyFile, "utf8").trim(),
+      ...(this.#options.asCommitted
+        ? {}
+        : { CONVEX_SELF_HOSTED_ADMIN_KEY: readFileSync(cloud.convex.adminKeyFile, "utf8").trim() }),
+      ...this.#options.env,
     });
   }
 
@@ -114,10 +131,29 @@ export class LocalStack {
     onLine: (line: string) => void = () => undefined,
     stdin = "",
   ): Promise<PulumiRun> {
-    const { command, env } = this.#environment();
-    const child = spawn(command, [...args, "--non-interactive"], {
-      cwd: this.#options.root,
-      env: { ...env, NO_COLOR: "1" },
+    const { command } = this.#environment();
+    return this.tool(command, [...args, "--non-interactive"], { onLine, stdin });
+  }
+
+  /**
+   * Runs any program to its end in the engine's environment: its state, its credentials, `pulumi` and Node on PATH.
+   * Commands of `pulumi` itself go through `run`.
+   */
+  async tool(
+    command: string,
+    args: string[],
+    options: {
+      onLine?: (line: string) => void;
+      stdin?: string;
+      cwd?: string;
+      env?: Record<string, string>;
+    } = {},
+  ): Promise<PulumiRun> {
+    const { onLine = () => undefined, stdin = "", cwd = this.#options.root } = options;
+    const { env } = this.#environment();
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...env, ...options.env, NO_COLOR: "1" },
       stdio: ["pipe", "pipe", "pipe"],
     });
     child.stdin.end(stdin);
@@ -150,7 +186,7 @@ export class LocalStack {
     return existsSync(file) ? (parse(readFileSync(file, "utf8")) as StackFile).encryptionsalt : undefined;
   }
 
-  /** Makes the stack when it is not there, and writes its config with the current endpoints. */
+  /** Makes the stack when it is not there and writes its config with the current endpoints. */
   async prepare(): Promise<void> {
     const { stack, stateDir, botToken, model } = this.#options;
     mkdirSync(stateDir, { recursive: true });
@@ -192,6 +228,13 @@ export class LocalStack {
       );
       if (set.code !== 0) throw new Error(`pulumi config set ${path} failed:\n${set.output}`);
     }
+  }
+
+  /** Changes one key of the stack's config, in force with the next `up`. */
+  configure(key: string, value: unknown): void {
+    const file = parse(readFileSync(this.configFile, "utf8")) as StackFile;
+    file.config[PREFIX + key] = value;
+    writeFileSync(this.configFile, stringify(file));
   }
 
   /** @param extra for example `--expect-no-changes`. */

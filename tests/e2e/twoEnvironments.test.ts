@@ -16,7 +16,8 @@ let owners: [string, string];
 
 beforeAll(async () => {
   first = await World.start();
-  second = await World.start({}, { stack: "second", fly: first.environment.cloud.fly });
+  const { fly } = first.environment.cloud;
+  second = await World.start({}, { stack: "second", cloud: async (own) => ({ ...own, fly }) });
   const outputs = [await first.up(), await second.up()];
   owners = [String(outputs[0]?.["owner"]), String(outputs[1]?.["owner"])];
 });

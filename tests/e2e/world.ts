@@ -14,8 +14,8 @@ import {
   startEnvironment,
 } from "../../local/environment/environment.ts";
 import { endLeftovers } from "../../local/environment/leftovers.ts";
-import type { Cloud } from "../../local/environment/services.ts";
-import { LocalStack } from "../../local/environment/stack.ts";
+import type { RunningCloud } from "../../local/environment/services.ts";
+import { LocalStack, type StackOptions } from "../../local/environment/stack.ts";
 import { type ChatEntry, type Person, Phone, type Place, type Sent } from "../../local/environment/person.ts";
 
 /** A cold start boots a gateway; on crowded cores two at once have taken two minutes. */
@@ -45,6 +45,13 @@ export interface MessageTimes {
   workerReadyAt: number | null;
 }
 
+export interface Reach {
+  stack: string;
+  /** Where the stack finds the planes: on another world's Fly, or through gates. */
+  cloud?: (own: RunningCloud) => Promise<RunningCloud>;
+  options?: (own: RunningCloud) => Partial<StackOptions>;
+}
+
 export class World {
   readonly environment: LocalEnvironment;
   readonly phone: Phone;
@@ -60,18 +67,16 @@ export class World {
 
   /**
    * Starts the services; `overrides` is config by dotted path. The stack is not up yet.
-   * @param beside runs this stack's machines on that environment's Fly.
+   * @param reach a stack of another name, config or way to the planes than `local` on this world's own services.
    */
-  static async start(
-    overrides: Record<string, unknown> = {},
-    beside?: { stack: string; fly: Cloud["fly"] },
-  ): Promise<World> {
+  static async start(overrides: Record<string, unknown> = {}, reach?: Reach): Promise<World> {
     const stateDir = mkdtempSync(join(tmpdir(), "af-e2e-"));
     try {
       // No key of a real provider: these tests steer the model by directives.
-      const options = { stateDir, overrides, env: {}, ...(beside ? { stack: beside.stack } : {}) };
+      const options = { stateDir, overrides, env: {}, ...(reach ? { stack: reach.stack } : {}) };
       const own = await startEnvironment(options);
-      return new World(beside ? await movedTo(own, beside) : own);
+      if (!reach) return new World(own);
+      return new World(await reaching(own, reach, overrides));
     } catch (error) {
       endLeftovers(stateDir);
       rmSync(stateDir, { recursive: true, force: true });
@@ -108,6 +113,65 @@ export class World {
     return json(method, `${this.environment.cloud.fly.url}${path}`, undefined, {
       authorization: `Bearer ${this.orgToken}`,
     });
+  }
+
+  /** Scoped tokens that an app has, as Fly lists them. */
+  async tokensOf(app: string): Promise<Array<{ id: string; name: string }>> {
+    const schema = z.object({
+      app: z
+        .object({
+          limitedAccessTokens: z.object({ nodes: z.array(z.object({ id: z.string(), name: z.string() })) }),
+        })
+        .nullable(),
+    });
+    const data = await this.#graphql(
+      "query Tokens($name: String!) { app(name: $name) { limitedAccessTokens { nodes { id name } } } }",
+      { name: app },
+    );
+    return schema.parse(data).app?.limitedAccessTokens.nodes ?? [];
+  }
+
+  async #graphql(query: string, variables: unknown): Promise<unknown> {
+    const answer = await json(
+      "POST",
+      this.environment.cloud.fly.graphqlUrl,
+      { query, variables },
+      { authorization: `Bearer ${this.orgToken}` },
+    );
+    return z.object({ data: z.unknown() }).parse(answer).data;
+  }
+
+  get #convexHeaders(): Record<string, string> {
+    const { adminKeyFile } = this.environment.cloud.convex;
+    return { authorization: `Convex ${readFileSync(adminKeyFile, "utf8").trim()}` };
+  }
+
+  async #variables(): Promise<Record<string, string>> {
+    const url = `${this.environment.cloud.convex.url}/api/v1/list_environment_variables`;
+    const answer = await json("GET", url, undefined, this.#convexHeaders);
+    return z.object({ environmentVariables: z.record(z.string(), z.string()) }).parse(answer)
+      .environmentVariables;
+  }
+
+  /** Names of the deployment's environment variables. */
+  async variables(): Promise<string[]> {
+    return Object.keys(await this.#variables()).sort();
+  }
+
+  /** The secrets that the stack has made for this environment: master key, worker token key, webhook secret. */
+  async made(): Promise<Record<string, string>> {
+    const variables = await this.#variables();
+    const ring = z
+      .object({ keys: z.record(z.string(), z.string()) })
+      .parse(JSON.parse(variables["SECRETS_KEY_RING"] ?? ""));
+    const webhook = z
+      .object({ current: z.string() })
+      .parse(JSON.parse(variables["TELEGRAM_WEBHOOK_SECRETS"] ?? ""));
+    return {
+      ...ring.keys,
+      "worker token key": z.string().min(40).parse(variables["WORKER_TOKEN_KEY"]),
+      "webhook secret": webhook.current,
+    };
   }
 
   async telegram(path: string, body: unknown): Promise<unknown> {
@@ -299,22 +363,24 @@ export class World {
   }
 }
 
-/** The same environment with its machines on another Fly. */
-async function movedTo(
+/** The same environment with another stack. */
+async function reaching(
   environment: LocalEnvironment,
-  { stack: name, fly }: { stack: string; fly: Cloud["fly"] },
+  reach: Reach,
+  overrides: Record<string, unknown>,
 ): Promise<LocalEnvironment> {
-  const cloud = { ...environment.cloud, fly };
   const { stateDir, bot } = environment;
-  const { name: modelName, baseUrl, keys } = chooseModel({}, cloud.model.url);
-  const model = { name: modelName, keys, ...(baseUrl ? { baseUrl } : {}) };
+  const cloud = reach.cloud ? await reach.cloud(environment.cloud) : environment.cloud;
+  const { name, baseUrl, keys } = chooseModel({}, cloud.model.url);
   const stack = new LocalStack({
     root: projectRoot,
     stateDir,
-    stack: name,
+    stack: reach.stack,
     cloud,
     botToken: bot.token,
-    model,
+    model: { name, keys, ...(baseUrl ? { baseUrl } : {}) },
+    overrides,
+    ...reach.options?.(environment.cloud),
   });
   await stack.prepare();
   return { ...environment, cloud, stack };
