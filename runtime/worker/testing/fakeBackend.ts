@@ -14,12 +14,7 @@ import type {
   ReadyReport,
   SnapshotFile,
 } from "../../convex/validators.ts";
-import {
-  BackendError,
-  type CompletedTurn,
-  type UploadedBlob,
-  type WorkerBackend,
-} from "../src/backend/backend.ts";
+import type { CompletedTurn, UploadedBlob, WorkerBackend } from "../src/backend/backend.ts";
 
 type MessageId = Claim["messageId"];
 interface FakeMessage {
@@ -277,7 +272,8 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
           if (message === null) throw new Error("stale");
           if (deployment.failNextPrepare) {
             deployment.failNextPrepare = false;
-            throw new BackendError("retryable", "scripted failure");
+            // No failure of the backend's own: those the worker outlasts, and the turn with it.
+            throw new Error("scripted failure");
           }
           const list = snapshotsOf(message.conversationId);
           const snapshot = {
