@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readConversation, readUserText } from "./conversation.ts";
+import { describeConversation, readConversation, readUserText } from "./conversation.ts";
 import { chatRequestSchema } from "./request.ts";
 
 const QUEUED =
@@ -67,6 +67,18 @@ test("texts that the engine merged into one message are counted one by one", () 
   expect(readConversation(request)).toEqual({
     userTexts: ["one", "two", "three"],
     toolResults: ["new"],
+    pictures: 0,
     system: "You are\nkind.",
   });
+});
+
+test("a picture beside a text is no text of a person, and the default answer says that it was seen", () => {
+  const picture = { type: "image_url", image_url: { url: "data:image/png;base64,AA==" } };
+  const request = chatRequestSchema.parse({
+    model: "m",
+    messages: [{ role: "user", content: [{ type: "text", text: "look" }, picture, picture] }],
+  });
+  const conversation = readConversation(request);
+  expect(conversation).toMatchObject({ userTexts: ["look"], pictures: 2 });
+  expect(describeConversation(conversation)).toContain("I see 2 of your pictures.");
 });

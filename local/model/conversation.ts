@@ -1,4 +1,4 @@
-import { type ChatMessage, type ChatRequest, textOf, textParts } from "./request.ts";
+import { type ChatMessage, type ChatRequest, otherParts, textOf, textParts } from "./request.ts";
 
 /** What a request says about its conversation, with the agent engine's decorations taken off. */
 export interface Conversation {
@@ -6,6 +6,8 @@ export interface Conversation {
   userTexts: string[];
   /** Texts of the tool results since the last thing a person wrote, oldest first. */
   toolResults: string[];
+  /** Pictures beside the last thing a person wrote. */
+  pictures: number;
   system: string;
 }
 
@@ -26,15 +28,18 @@ const CONTINUE = /^Continue the current task from the existing transcript, prese
 export function readConversation(request: ChatRequest): Conversation {
   const userTexts: string[] = [];
   let toolResults: string[] = [];
+  let pictures = 0;
   for (const message of request.messages) {
     if (message.role === "tool") toolResults.push(textOf(message));
     if (message.role !== "user") continue;
     const written = textParts(message).flatMap(readUserText);
-    if (written.length === 0) continue;
+    const shown = otherParts(message).filter((type) => type === "image_url").length;
+    if (written.length === 0 && shown === 0) continue;
     userTexts.push(...written);
+    pictures = shown;
     toolResults = [];
   }
-  return { userTexts, toolResults, system: systemText(request.messages) };
+  return { userTexts, toolResults, pictures, system: systemText(request.messages) };
 }
 
 /**
@@ -58,7 +63,8 @@ export function describeConversation(conversation: Conversation): string {
   const { userTexts } = conversation;
   const [first = ""] = userTexts;
   const last = userTexts.at(-1) ?? "";
-  return `You said: "${last}". This is turn ${userTexts.length} of our conversation; your first message was "${first}".`;
+  const seen = conversation.pictures === 0 ? "" : ` I see ${conversation.pictures} of your pictures.`;
+  return `You said: "${last}". This is turn ${userTexts.length} of our conversation; your first message was "${first}".${seen}`;
 }
 
 function stripDecorations(text: string): string {

@@ -28,11 +28,18 @@ export const chatRequestSchema = z.looseObject({
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 export type ChatMessage = ChatRequest["messages"][number];
 
-/** A message's parts as text; those that are not text (images, audio) are named in brackets. */
+/** A message's text parts. */
 export function textParts(message: ChatMessage): string[] {
   const { content } = message;
   if (content === null || content === undefined) return [];
-  return typeof content === "string" ? [content] : content.map((part) => part.text ?? `[${part.type}]`);
+  return typeof content === "string" ? [content] : content.flatMap((part) => part.text ?? []);
+}
+
+/** What else a message holds, by type: `image_url`, `input_audio`, … */
+export function otherParts(message: ChatMessage): string[] {
+  return Array.isArray(message.content)
+    ? message.content.filter((part) => part.text === undefined).map((part) => part.type)
+    : [];
 }
 
 export function textOf(message: ChatMessage): string {
