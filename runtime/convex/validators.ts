@@ -67,6 +67,10 @@ export type WorkerCredential = Infer<typeof vWorkerCredential>;
 export const vLeaseRef = v.object({ messageId: v.id("messageQueue"), leaseId: v.string() });
 export type LeaseRef = Infer<typeof vLeaseRef>;
 
+/** Whether a worker serves one owner at a time, wiped in between (turn.dedication). */
+export const vDedication = v.union(v.literal("none"), v.literal("agent"), v.literal("conversation"));
+export type Dedication = Infer<typeof vDedication>;
+
 export const vClaim = v.object({
   messageId: v.id("messageQueue"),
   conversationId: v.string(),
@@ -77,6 +81,7 @@ export const vClaim = v.object({
   leaseMs: v.number(),
   heartbeatIntervalMs: v.number(),
   turnTimeoutMs: v.number(),
+  dedication: vDedication,
   /** 1 for the first attempt. */
   attempt: v.number(),
   maxAttempts: v.number(),
@@ -144,7 +149,7 @@ export type Profile = Infer<typeof vProfile>;
 
 /** A file of a conversation's folder, addressed by the SHA-256 (hex) of its plain content. */
 export const vSnapshotFile = v.object({
-  /** Relative POSIX path inside the conversation's folder, or `transcript.json` at the root. */
+  /** Relative POSIX path inside the conversation's folder; the worker's own files are below `.factory/`. */
   path: v.string(),
   sha256: v.string(),
   sizeBytes: v.number(),

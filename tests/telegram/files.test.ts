@@ -70,7 +70,7 @@ async function receive(attachments: Attachment[]): Promise<{ lines: string[]; fi
     telegramApiUrl: telegram.url,
     attachments: attachments.map(({ storageId: _, ...rest }) => ({ ...rest, url: null })),
   } as unknown as HydrationBundle;
-  const lines = await receiveAttachments(folder, bundle, AbortSignal.timeout(30_000));
+  const { lines } = await receiveAttachments(folder, bundle, AbortSignal.timeout(30_000));
   const names = await readdir(join(folder, "inbox")).catch(() => []);
   const files = new Map<string, Buffer>();
   for (const name of names) files.set(name, await readFile(join(folder, "inbox", name)));

@@ -36,6 +36,7 @@ describe("what a claim returns", () => {
       leaseExpiresAt: START + 45_000,
       leaseMs: 45_000,
       heartbeatIntervalMs: 10_000,
+      dedication: "none",
       attempt: 1,
       maxAttempts: 5,
       payload: { messageText: "hello" },
@@ -189,6 +190,7 @@ describe("whom a claim serves", () => {
     await enqueue(t, "a");
     await enqueue(t, "b", { agentKey: "sales" });
     const first = await mustClaim(t, worker);
+    expect(first.dedication).toBe("agent");
     expect(await claim(t, worker)).toBeNull();
     await complete(t, worker, first);
     expect((await mustClaim(t, worker)).agentKey).toBe("sales");

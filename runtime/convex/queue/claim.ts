@@ -145,6 +145,7 @@ function claimOf(message: Doc<"messageQueue">, config: RuntimeConfig): Claim {
     leaseMs: config.lease.leaseMs,
     heartbeatIntervalMs: config.lease.heartbeatIntervalMs,
     turnTimeoutMs: config.turn.turnTimeoutMs,
+    dedication: config.turn.dedication,
     attempt: message.attempts,
     maxAttempts: message.maxAttempts,
     payload: message.payload,

@@ -59,7 +59,6 @@ async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Inst
       WORKER_TOKEN: await workerToken(workerTokenKey(), worker.workerId),
       WORKER_JOBS: String(worker.slots),
       WORKER_DRAIN_TIMEOUT_MS: String(current.drain.drainTimeoutMs),
-      WORKER_DEDICATION: current.turn.dedication,
       WORKER_IMAGE: provider.image,
     },
     metadata: {

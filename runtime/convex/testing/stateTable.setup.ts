@@ -54,6 +54,7 @@ async function waiting(): Promise<Scene> {
     leaseMs: 0,
     heartbeatIntervalMs: 0,
     turnTimeoutMs: 0,
+    dedication: "none",
     attempt: 0,
     maxAttempts: 0,
     payload: { provider: "telegram", providerUserId: "7", messageText: "hello" },

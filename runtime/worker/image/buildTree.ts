@@ -13,10 +13,15 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { bundlePlugin, bundleWorker, workerDir } from "./bundle.ts";
 import { hashContext, repositoryDir } from "./context.ts";
-import { copyOpenclaw } from "./openclawTree.ts";
+import { fillCompileCache } from "./compileCache.ts";
+import { copyOpenclaw, openclawPath } from "./openclawTree.ts";
 import { hashSkills } from "./skills.ts";
 
 export { hashContext } from "./context.ts";
+
+const COMPILE_CACHE = "compile-cache";
+/** Filled by the first gateway that ends by itself; where tools keep what may be deleted at any time. */
+const SHARED_COMPILE_CACHE = "node_modules/.cache/agent-factory-openclaw";
 
 export interface BuildOptions {
   outDir: string;
@@ -31,6 +36,8 @@ export interface ImageRecord {
   sourceRevision: string | null;
   /** Folder of the openclaw package: absolute, or relative to the tree. */
   openclawDir: string;
+  /** Compiled code: made by this build in the tree, or shared by all trees of this computer. */
+  compileCacheDir: string;
 }
 
 /** Builds the tree into `outDir`, which is emptied first. */
@@ -44,11 +51,19 @@ export async function buildTree({ outDir, openclaw, entry }: BuildOptions): Prom
     await cp(join(workerDir, "skills", name), join(outDir, "skills", name), { recursive: true });
   }
   await mkdir(join(outDir, "skills"), { recursive: true });
-  if (openclaw === "copy") await copyOpenclaw(outDir);
+  if (openclaw === "copy") {
+    await copyOpenclaw(outDir);
+    await fillCompileCache({
+      openclawDir: join(outDir, openclawPath),
+      pluginDir: join(outDir, "plugin"),
+      cacheDir: join(outDir, COMPILE_CACHE),
+    });
+  }
   const record: ImageRecord = {
     contextHash: hashContext(),
     sourceRevision: sourceRevision(),
-    openclawDir: openclaw === "copy" ? "node_modules/openclaw" : join(repositoryDir, "node_modules/openclaw"),
+    openclawDir: openclaw === "copy" ? openclawPath : join(repositoryDir, openclawPath),
+    compileCacheDir: openclaw === "copy" ? COMPILE_CACHE : join(repositoryDir, SHARED_COMPILE_CACHE),
   };
   await writeJson(join(outDir, "skills.json"), skills);
   await writeJson(join(outDir, "image.json"), record);

@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildTree, hashContext } from "./buildTree.ts";
+import { workerDir } from "./bundle.ts";
 import { readLockfile } from "./context.ts";
 import { closureOf } from "./lockfile.ts";
 
@@ -60,6 +61,41 @@ test("an environment that lacks something ends with 78 and a FATAL line for each
     "FATAL WORKER_ID is missing",
     "FATAL WORKER_TOKEN is missing",
   ]);
+});
+
+test("started as root, the image owns its volume and runs without root or a capability; else as it was started", async () => {
+  const root = process.getuid?.() === 0;
+  const dataDir = join(dir, "data");
+  await mkdir(dataDir);
+  const report = `
+    const { writeFileSync, readFileSync, statSync } = require("node:fs");
+    writeFileSync(process.env.DATA_DIR + "/file", "");
+    const status = readFileSync("/proc/self/status", "utf8");
+    console.log(JSON.stringify({
+      uid: process.getuid(),
+      owner: statSync(process.env.DATA_DIR).uid,
+      capabilities: /CapEff:\\s+(\\w+)/.exec(status)[1],
+      bounding: /CapBnd:\\s+(\\w+)/.exec(status)[1],
+      noNewPrivileges: /NoNewPrivs:\\s+(\\d)/.exec(status)[1],
+    }));`;
+  await chmod(dir, 0o755);
+  const { stdout } = await run("sh", [join(workerDir, "image/entry.sh"), process.execPath, "-e", report], {
+    env: { PATH: process.env["PATH"] ?? "", DATA_DIR: dataDir, WORKER_USER: "nobody" },
+  });
+  const { uid } = userInfo({ encoding: "utf8" });
+  const seen = JSON.parse(stdout) as Record<string, unknown>;
+  if (root) {
+    expect(seen).toEqual({
+      uid: seen["owner"],
+      owner: expect.any(Number),
+      capabilities: "0000000000000000",
+      bounding: "0000000000000000",
+      noNewPrivileges: "1",
+    });
+    expect(seen["uid"]).not.toBe(0);
+  } else {
+    expect(seen).toMatchObject({ uid, owner: uid });
+  }
 });
 
 test("the image's entry knows nothing of crash points", async () => {

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { readLockfile, repositoryDir } from "./context.ts";
 import { closureOf } from "./lockfile.ts";
 
-const openclawPath = "node_modules/openclaw";
+export const openclawPath = "node_modules/openclaw";
 
 /** Packages of features that are switched off: desktop control, browser control, compilers. */
 const leftOutPackages = [

@@ -10,7 +10,7 @@ import {
 import type { HookContext, PluginApi } from "./api.ts";
 import { bridgeTools } from "./bridgeTools.ts";
 import { forgetSession, sessionState, setUpSession } from "./sessions.ts";
-import { messagesOf } from "./transcript.ts";
+import { messagesOf, pageOf } from "./transcript.ts";
 
 const adminOnly = { scope: "operator.admin" };
 
@@ -66,7 +66,7 @@ function registerTranscripts(api: PluginApi): void {
     "bridge.transcript.export",
     async ({ params, respond }) => {
       const events = await readSessionTranscriptEvents(sessionOf(params));
-      respond(true, { messages: messagesOf(events) });
+      respond(true, pageOf(messagesOf(events), number(params["after"]), number(params["bytesMax"])));
     },
     adminOnly,
   );
@@ -95,6 +95,12 @@ function endWithWorker(): void {
   global[marker] = true;
   process.stdin.on("end", () => process.kill(process.pid, "SIGKILL"));
   process.stdin.resume();
+}
+
+function number(value: unknown): number {
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0)
+    throw new TypeError("after and bytesMax must be numbers from 0");
+  return value;
 }
 
 function sessionOf(params: Record<string, unknown>): {

@@ -4,7 +4,9 @@ import { bridgeToolSpecs, resolveBridge } from "./agent/bridgeSetup.ts";
 import type { AgentEngine } from "./agent/engine.ts";
 import { composePrompt } from "./agent/prompt.ts";
 import type { Resident, Residents } from "./agent/residents.ts";
+import { transcriptToFiles } from "./agent/transcriptFiles.ts";
 import { GatewayUnavailableError } from "./agent/rpc.ts";
+import { shownPictures } from "./attachments/pictures.ts";
 import { receiveAttachments } from "./attachments/receive.ts";
 import { takeOutbox, uploadFiles } from "./attachments/send.ts";
 import type { HydrationHolds, WorkerBackend } from "./backend/backend.ts";
@@ -13,7 +15,7 @@ import type { Log } from "./log.ts";
 import { startPreview } from "./reply/preview.ts";
 import { startTyping } from "./reply/typing.ts";
 import { type FolderFile, scanFolder, sha256Hex } from "./snapshot/folder.ts";
-import { PROFILE_PATH, TRANSCRIPT_PATH } from "./snapshot/limits.ts";
+import { PROFILE_PATH } from "./snapshot/limits.ts";
 import { saveSnapshot } from "./snapshot/save.ts";
 
 export interface AnswerDeps {
@@ -21,6 +23,8 @@ export interface AnswerDeps {
   engine: AgentEngine;
   residents: Residents;
   log: Log;
+  /** Whether the model accepts pictures. */
+  modelSees: boolean;
   /** Named moments of a turn, for tests that end the process at one of them. */
   reached?: (point: CrashPoint) => void;
 }
@@ -85,22 +89,21 @@ async function answerOnce(
   const preview = startPreview(backend, keeper.ref, bundle.previewIntervalMs, signal);
   try {
     const resident =
-      (await residents.obtain(bundle, signal)) ??
-      (await residents.obtain(await hydrate(keeper, backend, null), signal));
+      (await residents.obtain(bundle, claim.dedication, signal)) ??
+      (await residents.obtain(await hydrate(keeper, backend, null), claim.dedication, signal));
     signal.throwIfAborted();
     if (resident === null) throw new TurnFailed("The backend left out what this worker does not hold");
     for (const { tool, reason } of resident.tools.refused) {
       deps.log.warn({ agentKey: bundle.agentKey, tool, reason }, "A tool of the profile is not granted");
     }
     deps.reached?.("restored");
-    const text = [
-      bundle.payload.messageText,
-      ...(await receiveAttachments(resident.folder, bundle, signal)),
-    ].join("\n");
+    const received = await receiveAttachments(resident.folder, bundle, signal);
+    const text = [bundle.payload.messageText, ...received.lines].join("\n");
     const hydratedAt = performance.now();
     deps.reached?.("modelCalled");
     const result = await engine.runTurn(resident.session, {
       text,
+      pictures: shownPictures(received.pictures, { modelSees: deps.modelSees, attempt: claim.attempt }),
       extraSystemPrompt: await composePrompt(resident.folder, resident.profile, resident.skills),
       idempotencyKey: `${claim.messageId}:${claim.attempt}${run === 1 ? "" : `:${run}`}:${claim.leaseId}`,
       timeoutMs: claim.turnTimeoutMs,
@@ -211,7 +214,7 @@ async function stateOf(resident: Resident, deps: AnswerDeps): Promise<FolderFile
   const transcript = await deps.engine.exportTranscript(resident.session);
   return [
     ...scan.files,
-    reservedFile(TRANSCRIPT_PATH, JSON.stringify(transcript)),
+    ...[...transcriptToFiles(transcript)].map(([path, text]) => reservedFile(path, text)),
     reservedFile(PROFILE_PATH, JSON.stringify(resident.templates)),
   ];
 }

@@ -19,7 +19,7 @@ describe("environment", () => {
     const result = parseWorkerConfig(complete);
     expect(result).toMatchObject({
       ok: true,
-      config: { jobsMax: 4, drainTimeoutMs: 60_000, dataDir: "/data", dedication: "none", metricsPort: null },
+      config: { jobsMax: 4, drainTimeoutMs: 60_000, dataDir: "/data", metricsPort: null },
     });
   });
 
@@ -85,7 +85,16 @@ describe("models", () => {
     expect(models.providers[0]).toMatchObject({ baseUrl: "http://lab:1/v1", key: "k" });
   });
 
+  test("whether a model sees is known of its provider, or said", () => {
+    expect(plan({}).sees).toBe(true);
+    expect(plan({ OPENCLAW_MODEL_VISION: "false" }).sees).toBe(false);
+    const moonshot = { OPENCLAW_AGENT_MODEL: "moonshot/kimi-k2.5", MOONSHOT_API_KEY: "k" };
+    expect(plan(moonshot).sees).toBe(false);
+    expect(plan({ ...moonshot, OPENCLAW_MODEL_VISION: "true" }).sees).toBe(true);
+  });
+
   test.each([
+    [{ OPENCLAW_MODEL_VISION: "maybe" }, "OPENCLAW_MODEL_VISION must be true or false"],
     [{ OPENCLAW_AGENT_MODEL: "gpt-5" }, "OPENCLAW_AGENT_MODEL must be <provider>/<model>"],
     [{ OPENCLAW_AGENT_MODEL: "moonshot/kimi" }, "MOONSHOT_API_KEY is missing"],
     [{ OPENCLAW_AGENT_MODEL: "lab/m1" }, "OPENCLAW_MODEL_BASE_URL is missing"],

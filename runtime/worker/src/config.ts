@@ -30,10 +30,6 @@ const environmentSchema = z.object({
   WORKER_DRAIN_TIMEOUT_MS: integer(1_000, 290_000).default(60_000),
   /** Image by digest that this worker runs; reported with `ready`. */
   WORKER_IMAGE: text.optional(),
-  /** Wipe `/data` when the owner of the work changes. */
-  WORKER_DEDICATION: z
-    .enum(["none", "agent", "conversation"], "must be none, agent or conversation")
-    .default("none"),
   /** Prometheus text on this loopback port; off when absent. */
   WORKER_METRICS_PORT: integer(0, 65_535).optional(),
   WORKER_LOG_LEVEL: z
@@ -43,8 +39,6 @@ const environmentSchema = z.object({
   DATA_DIR: z.string().startsWith("/", "must be an absolute path").default("/data"),
   /** Folder of the installed `openclaw` package. */
   OPENCLAW_DIR: z.string().startsWith("/", "must be an absolute path"),
-  /** Where OpenClaw's compiled code is cached; code only, so it outlives restarts. */
-  NODE_COMPILE_CACHE: text.optional(),
 });
 
 /** Everything that a worker is told from outside. */
@@ -55,12 +49,10 @@ export interface WorkerConfig {
   jobsMax: number;
   drainTimeoutMs: number;
   image: string | null;
-  dedication: "none" | "agent" | "conversation";
   metricsPort: number | null;
   logLevel: "trace" | "debug" | "info" | "warn" | "error";
   dataDir: string;
   openclawDir: string;
-  compileCacheDir: string | null;
   models: ModelPlan;
 }
 
@@ -95,12 +87,10 @@ export function parseWorkerConfig(env: Readonly<Record<string, string | undefine
       jobsMax: data.WORKER_JOBS,
       drainTimeoutMs: data.WORKER_DRAIN_TIMEOUT_MS,
       image: data.WORKER_IMAGE ?? null,
-      dedication: data.WORKER_DEDICATION,
       metricsPort: data.WORKER_METRICS_PORT ?? null,
       logLevel: data.WORKER_LOG_LEVEL,
       dataDir: data.DATA_DIR,
       openclawDir: data.OPENCLAW_DIR,
-      compileCacheDir: data.NODE_COMPILE_CACHE ?? null,
       models: models.plan,
     },
   };

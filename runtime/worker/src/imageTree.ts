@@ -1,7 +1,8 @@
 /** The image as its build wrote it. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import * as z from "zod";
+import type { CompileCache } from "./agent/gateway.ts";
 
 export interface ImageTree {
   pluginDir: string;
@@ -11,6 +12,7 @@ export interface ImageTree {
   sourceRevision: string | null;
   /** Absolute folder of the openclaw package. */
   openclawDir: string;
+  compileCache: CompileCache;
 }
 
 const imageSchema = z.object({
@@ -18,6 +20,8 @@ const imageSchema = z.object({
   sourceRevision: z.string().nullable(),
   /** Absolute, or relative to the tree. */
   openclawDir: z.string(),
+  /** Absolute, or relative to the tree. */
+  compileCacheDir: z.string(),
 });
 
 /** Reads the tree below `rootDir`. @throws when a file of the build is missing or malformed. */
@@ -32,5 +36,10 @@ export async function readImageTree(rootDir: string): Promise<ImageTree> {
     skillHashes: new Map(Object.entries(skills)),
     sourceRevision: image.sourceRevision,
     openclawDir: resolve(rootDir, image.openclawDir),
+    // A cache in the tree was made where the tree was built; another belongs to this computer.
+    compileCache: {
+      dir: resolve(rootDir, image.compileCacheDir),
+      portable: !isAbsolute(image.compileCacheDir),
+    },
   };
 }

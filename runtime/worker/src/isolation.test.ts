@@ -4,7 +4,7 @@ import { readdir, readFile, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { obedientModel, textOf } from "../testing/model.ts";
-import { startTestWorker, type TestWorker } from "../testing/worker.ts";
+import { openclawDir, startTestWorker, type TestWorker } from "../testing/worker.ts";
 
 let site: TestWorker;
 let bridge: Server;
@@ -42,6 +42,20 @@ const call = (tool: string, args: unknown): string => `CALL ${tool} ${JSON.strin
 const offered = (): string[] =>
   (site.model.requests.at(-1)?.tools ?? []).map((tool) => tool.function.name).sort();
 
+/** A PNG of one pixel. */
+const onePixel = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
+  "base64",
+);
+
+/** Every tool that the installed OpenClaw names in its catalogue. */
+async function catalogue(): Promise<string[]> {
+  const dist = join(openclawDir, "dist");
+  const file = (await readdir(dist)).find((name) => /^tool-catalog-.*\.mjs$/.test(name)) ?? "";
+  const source = await readFile(join(dist, file), "utf8");
+  return [...source.matchAll(/id: "(\w+)",\s*description:/g)].map(([, name = ""]) => name);
+}
+
 /** The folder of a conversation, found by a file that only it has. */
 async function folderOf(marker: string): Promise<string> {
   const root = join(site.dataDir, "conversations");
@@ -77,14 +91,31 @@ describe("files", () => {
       "..",
       join(site.dataDir, "run/state/openclaw.json"),
       join(site.dataDir, "run/workspace/AGENTS.md"),
+      join(site.dataDir, "run/state/agents/main/agent/openclaw-agent.sqlite"),
+      join(site.dataDir, "run/state/state/openclaw.sqlite"),
+      join(site.dataDir, "run/tmp/openclaw.log"),
+      join(site.dataDir, "run"),
       "/proc/self/environ",
+      `/proc/${site.worker.enginePid()}/environ`,
+      `/proc/${process.pid}/environ`,
+      `/proc/self/cwd/../conversations/${victim.split("/").at(-1)}/victim.md`,
+      `/proc/self/root${victim}/victim.md`,
+      `attacker.md/../../${victim.split("/").at(-1)}/victim.md`,
+      `%2e%2e/${victim.split("/").at(-1)}/victim.md`,
+      `..\\${victim.split("/").at(-1)}\\victim.md`,
+      "media://inbound/victim.md",
       "/etc/hostname",
       "~/.bashrc",
     ];
-    for (const path of paths) {
-      const said = await ask("attacker", call("read", { path }));
-      expect(said, path).not.toContain("the secret of the victim");
-      expect(said, path).toMatch(/error|escape|not|outside/i);
+    const said = (await ask("attacker", paths.map((path) => call("read", { path })).join("\n"))).split("\n");
+    expect(
+      site.model.requests.at(-1)?.messages.filter(({ role }) => role === "tool").length,
+    ).toBeGreaterThanOrEqual(paths.length);
+    const results = site.model.requests.at(-1)?.messages.slice(-paths.length).map(textOf) ?? [];
+    expect(said.join("\n")).not.toContain("the secret of the victim");
+    for (const [index, path] of paths.entries()) {
+      expect(results[index], path).toMatch(/error|escape|not|outside/i);
+      expect(results[index], path).not.toMatch(/OPENCLAW_GATEWAY_TOKEN|MODEL_KEY|SQLite format|HOME=/);
     }
   });
 
@@ -115,24 +146,30 @@ describe("tools", () => {
     expect(offered()).toEqual(["edit", "read", "write"]);
   });
 
-  test.each([
-    ["exec", { command: "id" }],
-    ["process", { action: "list" }],
-    ["apply_patch", { input: "*** Begin Patch" }],
-    ["sessions_list", {}],
-    ["sessions_history", { sessionKey: "agent:main:victim" }],
-    ["sessions_send", { sessionKey: "agent:main:victim", message: "hi" }],
-    ["sessions_spawn", { task: "spy" }],
-    ["session_status", {}],
-    ["agents_list", {}],
-    ["memory_search", { query: "secret" }],
-    ["gateway", { action: "config.get" }],
-    ["openclaw", {}],
-    ["message", { action: "send", to: "1", message: "hi" }],
-    ["web_fetch", { url: "http://127.0.0.1:9/" }],
-    ["bridge_getOrder", { orderId: "1" }],
-  ])("a call of %s is refused", async (tool, args) => {
-    expect(await ask("hostile", call(tool, args))).toMatch(/not found|not allowed|unknown tool/i);
+  test("a call of any other tool that OpenClaw knows is refused", async () => {
+    const names = (await catalogue()).filter((name) => !["read", "write", "edit"].includes(name));
+    expect(names).toEqual(expect.arrayContaining(["exec", "sessions_history", "memory_search", "gateway"]));
+    expect(names.length).toBeGreaterThan(50);
+    const args: Record<string, unknown> = {
+      exec: { command: "id" },
+      sessions_history: { sessionKey: "agent:main:victim" },
+      sessions_send: { sessionKey: "agent:main:victim", message: "hi" },
+      memory_search: { query: "secret" },
+      gateway: { action: "config.get" },
+      ls: { path: ".." },
+    };
+    await ask(
+      "hostile",
+      [...names, "bridge_getOrder"].map((name) => call(name, args[name] ?? {})).join("\n"),
+    );
+    const results =
+      site.model.requests
+        .at(-1)
+        ?.messages.slice(-names.length - 1)
+        .map(textOf) ?? [];
+    for (const [index, name] of [...names, "bridge_getOrder"].entries()) {
+      expect(results[index], name).toMatch(/not found|not allowed|unknown tool/i);
+    }
   });
 
   test("a profile may grant web tools; commands stay off on a worker that is shared", async () => {
@@ -290,6 +327,37 @@ describe("files of a message", () => {
     const second = await deployment.finished(deployment.enqueue("files-out", "thanks"));
     expect(second.answer?.files).toBeUndefined();
     expect(await ask("files-out", call("read", { path: "sent/report.md" }))).toContain("# Report");
+  });
+
+  test("a picture is shown to a model that can see, and lies in inbox/ like any file", async () => {
+    const { deployment, model } = site;
+    deployment.bundleOverrides = {
+      attachments: [
+        { kind: "photo", url: await deployment.publish(onePixel) },
+        {
+          kind: "photo",
+          fileName: "liar.png",
+          mimeType: "image/png",
+          url: await deployment.publish(Buffer.from("no picture")),
+        },
+      ],
+    };
+    const id = deployment.enqueue("pictures", "what is this?");
+    await deployment.finished(id);
+    deployment.bundleOverrides = {};
+    const asked = model.requests.at(-1)?.messages.findLast((message) => message.role === "user");
+    const parts = (Array.isArray(asked?.content) ? asked.content : []) as Array<{
+      image_url?: { url: string };
+    }>;
+    expect(parts.flatMap((part) => part.image_url?.url ?? [])).toEqual([
+      `data:image/png;base64,${onePixel.toString("base64")}`,
+    ]);
+    expect(textOf(asked)).toMatch(/\[photo attached: inbox\/\S+-1-photo\.jpg, image\/png, \d+ bytes\]/);
+    expect(textOf(asked)).toContain("liar.png");
+    const files = deployment.snapshotsOf("pictures").at(-1)?.files ?? [];
+    expect(files.filter((file) => file.path.startsWith("inbox/"))).toHaveLength(2);
+    await ask("pictures", "go on");
+    expect(JSON.stringify(model.requests.at(-1))).not.toContain("media://");
   });
 
   test("what a person attaches lies in inbox/ under a safe name; what cannot be had is said", async () => {

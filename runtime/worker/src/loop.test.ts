@@ -59,7 +59,12 @@ function setUp(jobsMax = 2, overrides: Partial<WorkerBackend> = {}) {
   const engine = {} as LoopOptions["turnDeps"]["engine"];
   const loop = runLoop({
     backend,
-    turnDeps: { engine, residents, owner: createOwnerGuard("none", () => Promise.resolve()) },
+    turnDeps: {
+      engine,
+      residents,
+      owner: createOwnerGuard({ wipe: () => Promise.resolve(), isSpent: () => false }),
+      modelSees: false,
+    },
     log: silentLog,
     jobsMax,
     drainTimeoutMs: 10_000,
@@ -99,6 +104,7 @@ function claimOf(name: string): Claim {
     leaseMs: 45_000,
     heartbeatIntervalMs: 10_000,
     turnTimeoutMs: 300_000,
+    dedication: "none",
     attempt: 1,
     maxAttempts: 5,
     payload: { provider: "telegram", providerUserId: "1", messageText: "hi" },

@@ -79,7 +79,9 @@ export function runLoop(options: LoopOptions): WorkerLoop {
       const totalMs = Math.round(performance.now() - claimedAt);
       log.info({ ...ids, ...end, totalMs }, "Turn ended");
       options.onTurnEnd?.(claim, end, totalMs);
-      pump(UNTIL_EMPTY);
+      if (end.kind === "released" && end.reason === "spent")
+        void drain("commands ran here, and another owner came");
+      else pump(UNTIL_EMPTY);
     });
   };
 

@@ -8,7 +8,7 @@ import { GatewayUnavailableError } from "./agent/rpc.ts";
 import { BackendError } from "./backend/backend.ts";
 import { patiently } from "./backend/patient.ts";
 import { keepLease, type LeaseKeeper, TurnEnded } from "./lease.ts";
-import type { OwnerGuard } from "./owner.ts";
+import { type OwnerGuard, WorkerSpent } from "./owner.ts";
 import { pause } from "./pause.ts";
 import { RestoreError } from "./snapshot/restore.ts";
 
@@ -19,7 +19,7 @@ export interface TurnDeps extends AnswerDeps {
 
 export type TurnEnd =
   | { kind: "answered"; hydrateMs: number; modelMs: number; snapshotMs: number; uploadedBytes: number }
-  | { kind: "released"; reason: string }
+  | { kind: "released"; reason: "cancelled" | "drain" | "spent" }
   | { kind: "failed"; errorKind: "retryable" | "permanent"; message: string }
   /** Another worker owns the message now, or it is gone. */
   | { kind: "lost" };
@@ -93,6 +93,11 @@ async function reportEnd(
     case "deadline":
       return await fail(deps, keeper, "retryable", `The turn took longer than ${claim.turnTimeoutMs} ms`);
     case null:
+      if (error instanceof WorkerSpent) {
+        // As a drain: another worker takes it, and no attempt is spent.
+        const released = await deps.backend.release(keeper.ref, "drain");
+        return released ? { kind: "released", reason: "spent" } : { kind: "lost" };
+      }
       return await fail(deps, keeper, errorKindOf(error), describe(error));
   }
 }

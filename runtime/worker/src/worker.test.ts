@@ -1,4 +1,5 @@
-import { rm } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ChatRequest, textOf } from "../testing/model.ts";
 import { startTestWorker, type TestWorker, until } from "../testing/worker.ts";
@@ -93,7 +94,7 @@ test("an answered message takes six calls, and only the changed files travel", a
   const changed = (deployment.snapshotsOf("conv-calls").at(-1)?.files ?? []).filter(
     (file) => !stored.some((before) => before.sha256 === file.sha256),
   );
-  expect(changed.map((file) => file.path)).toEqual([".factory/transcript.json"]);
+  expect(changed.map((file) => file.path)).toEqual([".factory/transcript/00000.json"]);
 });
 
 test("what the model writes is shown while it writes, and only where the bundle asks for it", async () => {
@@ -159,16 +160,64 @@ test("a turn that takes too long is failed once, as retryable, and is not rememb
   expect(message.answer?.text).toBe("I know 1 of your messages");
 });
 
-test("a worker on an empty disk remembers what another one answered", async () => {
+const LONG_TURNS = 150;
+/** A conversation of more than 4 MiB: beyond a document of the backend, and beyond one call to the gateway. */
+const longHistory = Array.from({ length: LONG_TURNS }, (_, index) => [
+  { role: "user" as const, content: `question ${index} ${"x".repeat(15_000)}`, at: index },
+  { role: "assistant" as const, content: `answer ${index} ${"y".repeat(15_000)}`, at: index },
+]).flat();
+
+test("a transcript of several megabytes is kept in small pieces, and a turn uploads the last one", async () => {
+  const { deployment } = site;
+  deployment.bundleOverrides = { history: longHistory };
+  const said = `I know ${LONG_TURNS + 1} of your messages`;
+  expect((await ask("conv-long", "remember the word saffron")).answer?.text).toBe(said);
+  deployment.bundleOverrides = {};
+  const before = deployment.snapshotsOf("conv-long").at(-1)?.files ?? [];
+  const pieces = before.filter(({ path }) => path.startsWith(".factory/transcript/"));
+  expect(pieces.length).toBeGreaterThan(10);
+  for (const piece of pieces) expect(piece.sizeBytes).toBeLessThan(1024 * 1024);
+  await ask("conv-long", "and again");
+  const known = new Set(before.map(({ sha256 }) => sha256));
+  const changed = deployment
+    .snapshotsOf("conv-long")
+    .at(-1)
+    ?.files.filter(({ sha256 }) => !known.has(sha256));
+  expect(changed).toHaveLength(1);
+}, 120_000);
+
+test("a dedicated worker is wiped for its owner; once commands could run, it ends when another one comes", async () => {
+  const { deployment, model } = site;
+  const before = deployment.profile;
+  deployment.turnTimeoutMs = 300_000; // The turn of a new owner waits for a gateway.
   await ask("conv-move", "remember the word heliotrope");
-  await site.worker.stop("moved");
-  expect(site.deployment.stoppedReasons).toEqual(["moved"]);
+  await writeFile(join(site.dataDir, "left-behind"), "of an earlier owner");
+  deployment.dedication = "conversation";
+  deployment.profile = { ...before, revision: 50, toolPolicy: { allow: ["exec"] } };
+  expect((await ask("conv-move", "which word was it?")).answer?.text).toBe("I know 2 of your messages");
+  expect(model.requests.at(-1)?.tools?.map((tool) => tool.function.name)).toContain("exec");
+  expect(await readdir(site.dataDir)).not.toContain("left-behind");
+  expect(await readdir(join(site.dataDir, "conversations"))).toHaveLength(1);
+
+  const other = deployment.enqueue("conv-other", "hello");
+  await site.worker.stopped;
+  expect(deployment.message(other)).toMatchObject({ status: "queued", attempts: 0 });
+  expect(deployment.stoppedReasons).toEqual(["commands ran here, and another owner came"]);
+  deployment.profile = { ...before, revision: 51 };
+  deployment.dedication = "none";
+  deployment.turnTimeoutMs = 60_000;
+}, 400_000);
+
+test("a worker on an empty disk remembers what another one answered, however long it was", async () => {
   await rm(site.dataDir, { recursive: true });
   await site.boot();
   const again = await ask("conv-move", "which word was it?");
-  expect(again.answer?.text).toBe("I know 2 of your messages");
+  expect(again.answer?.text).toBe("I know 3 of your messages");
   expect(JSON.stringify(site.model.requests.at(-1))).toContain("heliotrope");
-}, 180_000);
+  const long = await ask("conv-long", "which word was it?");
+  expect(long.answer?.text).toBe(`I know ${LONG_TURNS + 3} of your messages`);
+  expect(JSON.stringify(site.model.requests.at(-1))).toContain("saffron");
+}, 240_000);
 
 test("a drain whose time is over releases the turn without an attempt spent", async () => {
   const { deployment, model } = site;

@@ -1,11 +1,12 @@
 /** One worker from boot to goodbye: clean disk, skills, gateway, probe turn, ready, loop, drain. */
-import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { AnswerDeps } from "./answer.ts";
 import { createEngine } from "./agent/engine.ts";
 import { createResidents } from "./agent/residents.ts";
 import type { WorkerBackend } from "./backend/backend.ts";
 import type { WorkerConfig } from "./config.ts";
+import { emptyDataDir, takeDataDir } from "./dataDir.ts";
 import { createOwnerGuard } from "./owner.ts";
 import type { ImageTree } from "./imageTree.ts";
 import type { Log } from "./log.ts";
@@ -62,8 +63,7 @@ export async function startWorker({
   );
   if (removedSkills.length > 0) log.warn({ removedSkills }, "Skills that are not the image's were removed");
   // Never boot a crashed disk: OpenClaw re-runs interrupted turns, and those belong to another worker by now.
-  await rm(runDir, { recursive: true, force: true });
-  await rm(conversationsDir, { recursive: true, force: true });
+  await takeDataDir(config.dataDir);
   await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
 
   const metrics = createMetrics();
@@ -74,7 +74,7 @@ export async function startWorker({
       pluginSourceDir: image.pluginDir,
       models: config.models,
       turnTimeoutSeconds: ENGINE_TURN_LIMIT_S,
-      compileCacheDir: config.compileCacheDir ?? join(config.dataDir, "cache"),
+      compileCache: image.compileCache,
       bootTimeoutMs: GATEWAY_BOOT_TIMEOUT_MS,
     },
     {
@@ -90,20 +90,22 @@ export async function startWorker({
     dir: conversationsDir,
     keptMax: config.jobsMax * KEPT_PER_SLOT,
     skills,
-    dedication: config.dedication,
     onForeignSkills: (conversationId, names) =>
       log.warn({ conversationId, names }, "Skills that are not the image's were removed from a conversation"),
     onCleanupError: (error) =>
       log.warn({ error: String(error) }, "A conversation could not be removed from disk"),
   });
 
-  const owner = createOwnerGuard(config.dedication, async () => {
-    log.info({ dedication: config.dedication }, "Another owner: everything of the former one is wiped");
-    residents.evictAll();
-    await residents.settled();
-    await engine.restart("another owner");
-    await rm(conversationsDir, { recursive: true, force: true });
-    await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
+  const owner = createOwnerGuard({
+    isSpent: () => residents.commandsWereAllowed(),
+    wipe: async () => {
+      log.info({}, "Another owner: everything of the former one is wiped");
+      residents.evictAll();
+      await residents.settled();
+      await engine.restart("another owner");
+      await emptyDataDir(config.dataDir, [basename(runDir)]); // The new gateway lives there, on a wiped folder.
+      await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
+    },
   });
 
   const bootMs = Math.round(performance.now() - startedAt);
@@ -119,7 +121,7 @@ export async function startWorker({
 
   const loop = runLoop({
     backend,
-    turnDeps: { engine, residents, owner, reached },
+    turnDeps: { engine, residents, owner, reached, modelSees: config.models.sees },
     log,
     jobsMax: config.jobsMax,
     drainTimeoutMs: config.drainTimeoutMs,

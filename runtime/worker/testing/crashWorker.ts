@@ -7,7 +7,7 @@ import { hashSkills } from "../image/skills.ts";
 import { startWorker } from "../src/worker.ts";
 import { silentLog } from "./log.ts";
 import { remoteBackend } from "./remote.ts";
-import { openclawDir, testConfig, workerDir } from "./worker.ts";
+import { compileCacheDir, openclawDir, testConfig, workerDir } from "./worker.ts";
 
 export interface CrashWorkerOptions {
   backendUrl: string;
@@ -29,6 +29,7 @@ const worker = await startWorker({
     skillHashes: new Map(Object.entries(await hashSkills(skillsDir))),
     sourceRevision: "test",
     openclawDir,
+    compileCache: { dir: compileCacheDir, portable: false },
   },
   backend: remoteBackend(options.backendUrl, options.workerId),
   log: silentLog,

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type {
   Claim,
+  Dedication,
   Destination,
   HydrationBundle,
   Inbox,
@@ -17,6 +18,9 @@ import type {
 import type { CompletedTurn, UploadedBlob, WorkerBackend } from "../src/backend/backend.ts";
 
 type MessageId = Claim["messageId"];
+
+const STOLEN = "stolen";
+
 interface FakeMessage {
   id: MessageId;
   conversationId: string;
@@ -67,9 +71,16 @@ export interface FakeDeployment {
   stoppedReasons: string[];
   snapshotsOf(conversationId: string): FakeSnapshot[];
   blob(storageId: string): Buffer | undefined;
+  /** What is stored under a hash of a conversation's manifest. */
+  storedBlob(
+    conversationId: string,
+    sha256: string,
+  ): { body: Buffer; encoding: Blob["encoding"] } | undefined;
   replaceBlob(storageId: string, body: Buffer): void;
   uploadedBytes: number;
   turnTimeoutMs: number;
+  /** What the config says; only one conversation at a time is given out where it says so. */
+  dedication: Dedication;
   heartbeatIntervalMs: number;
   bundleOverrides: Partial<HydrationBundle>;
   /** The next snapshot cannot be prepared: the turn fails after its model has answered. */
@@ -143,9 +154,11 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
         log("claim", () => {
           const repeated = claimKeys.get(claimKey);
           if (repeated !== undefined) return repeated;
-          const busy = new Set(
-            [...messages.values()].filter((m) => m.status === "processing").map((m) => m.conversationId),
-          );
+          const processing = [...messages.values()].filter((m) => m.status === "processing");
+          const busy = new Set(processing.map((m) => m.conversationId));
+          // A stolen lease is another worker's: its turn is none of those that this one runs.
+          const runs = processing.some((m) => m.leaseId !== STOLEN);
+          if (deployment.dedication === "conversation" && runs) return null;
           const next = [...messages.values()].find(
             (m) => m.status === "queued" && !busy.has(m.conversationId) && m.notBefore <= Date.now(),
           );
@@ -163,6 +176,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
             leaseMs: 45_000,
             heartbeatIntervalMs: deployment.heartbeatIntervalMs,
             turnTimeoutMs: deployment.turnTimeoutMs,
+            dedication: deployment.dedication,
             attempt: next.attempts,
             maxAttempts: 5,
             payload: { provider: "telegram", providerUserId: "1", messageText: next.text },
@@ -381,7 +395,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
       for (const listener of listeners) listener(deployment.inbox);
     },
     steal: (id) => {
-      deployment.message(id).leaseId = "stolen";
+      deployment.message(id).leaseId = STOLEN;
     },
     claimant: null,
     expireLeases: () => {
@@ -397,9 +411,15 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     stoppedReasons: [],
     snapshotsOf,
     blob: (storageId) => storage.get(storageId),
+    storedBlob: (conversationId, sha256) => {
+      const blob = blobsOf(conversationId).get(sha256);
+      const body = blob === undefined ? undefined : storage.get(blob.storageId);
+      return blob === undefined || body === undefined ? undefined : { body, encoding: blob.encoding };
+    },
     replaceBlob: (storageId, body) => void storage.set(storageId, body),
     uploadedBytes: 0,
     turnTimeoutMs: 60_000,
+    dedication: "none",
     heartbeatIntervalMs: 5_000,
     bundleOverrides: {},
     failNextPrepare: false,

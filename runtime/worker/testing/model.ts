@@ -17,7 +17,7 @@ export type ModelReply =
   | { kind: "text"; text: string }
   /** Writes word by word, with a pause after each, ms. */
   | { kind: "slowly"; words: string[]; pauseMs: number }
-  | { kind: "tool"; name: string; args: unknown }
+  | { kind: "tools"; calls: Array<{ name: string; args: unknown }> }
   | { kind: "status"; status: number }
   /** Streams something, then breaks the connection. */
   | { kind: "break" }
@@ -32,7 +32,10 @@ export interface TestModel {
   close(): Promise<void>;
 }
 
-export async function startTestModel(reply: (request: ChatRequest) => ModelReply): Promise<TestModel> {
+/** How a test decides what its model does. */
+export type Reply = (request: ChatRequest) => ModelReply | Promise<ModelReply>;
+
+export async function startTestModel(reply: Reply): Promise<TestModel> {
   const requests: ChatRequest[] = [];
   const model: TestModel = { url: "", requests, abandoned: 0, close: () => Promise.resolve() };
   const server = createServer((request, response) => {
@@ -51,14 +54,14 @@ export async function startTestModel(reply: (request: ChatRequest) => ModelReply
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  decide: (request: ChatRequest) => ModelReply,
+  decide: Reply,
   model: TestModel,
 ): Promise<void> {
   let body = "";
   for await (const chunk of request) body += String(chunk);
   const chat = JSON.parse(body) as ChatRequest;
   model.requests.push(chat);
-  const reply = decide(chat);
+  const reply = await decide(chat);
   response.on("close", () => {
     if (!response.writableFinished) model.abandoned += 1;
   });
@@ -82,18 +85,16 @@ async function handle(
       chunk({ role: "assistant", content: "half an ans" }, null);
       setTimeout(() => response.destroy(), 50);
       return;
-    case "tool":
+    case "tools":
       chunk(
         {
           role: "assistant",
-          tool_calls: [
-            {
-              index: 0,
-              id: `call_${model.requests.length}`,
-              type: "function",
-              function: { name: reply.name, arguments: JSON.stringify(reply.args) },
-            },
-          ],
+          tool_calls: reply.calls.map(({ name, args }, index) => ({
+            index,
+            id: `call_${model.requests.length}_${index}`,
+            type: "function",
+            function: { name, arguments: JSON.stringify(args) },
+          })),
         },
         null,
       );
@@ -126,13 +127,19 @@ export function textOf(message: ChatMessage | undefined): string {
 }
 
 /**
- * A model that does what it is told: `CALL <tool> <arguments as JSON>` in the person's message becomes that tool
- * call, and the tool's answer becomes the text. Other messages are answered with a fixed word.
+ * A model that does what it is told: each line `CALL <tool> <arguments as JSON>` of the person's message becomes
+ * that tool call, all in one answer, and what the tools answer becomes the text, one per line. Other messages are
+ * answered with a fixed word.
  */
 export function obedientModel(request: ChatRequest): ModelReply {
-  const last = request.messages.at(-1);
-  if (last?.role === "tool") return { kind: "text", text: textOf(last) };
-  const call = /CALL (\S+) (\{.*\})/.exec(textOf(last));
-  if (call?.[1] === undefined || call[2] === undefined) return { kind: "text", text: "understood" };
-  return { kind: "tool", name: call[1], args: JSON.parse(call[2]) as unknown };
+  const { messages } = request;
+  const answered = messages.slice(messages.findLastIndex((message) => message.role !== "tool") + 1);
+  if (answered.length > 0) return { kind: "text", text: answered.map(textOf).join("\n") };
+  const calls = [...textOf(messages.at(-1)).matchAll(/CALL (\S+) (\{.*\})/g)].map(
+    ([, name = "", args = ""]) => ({
+      name,
+      args: JSON.parse(args) as unknown,
+    }),
+  );
+  return calls.length === 0 ? { kind: "text", text: "understood" } : { kind: "tools", calls };
 }

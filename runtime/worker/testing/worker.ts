@@ -15,7 +15,6 @@ import { type ChatRequest, type ModelReply, startTestModel, type TestModel } fro
 
 export const workerDir = dirname(dirname(fileURLToPath(import.meta.url)));
 export const openclawDir = join(dirname(dirname(workerDir)), "node_modules/openclaw");
-
 /** Reused by every gateway of the tests: code only, and half of a boot's time. */
 export const compileCacheDir = join(tmpdir(), "agent-factory-test-compile-cache");
 
@@ -38,6 +37,7 @@ export async function prepareSite(): Promise<TestSite> {
       skillHashes: new Map(Object.entries(await hashSkills(skillsDir))),
       sourceRevision: "test",
       openclawDir,
+      compileCache: { dir: compileCacheDir, portable: false },
     },
     remove: () => rm(dir, { recursive: true, force: true }),
   };
@@ -52,6 +52,8 @@ export function testConfig(
     OPENCLAW_AGENT_MODEL: "openai/echo-1",
     OPENCLAW_MODEL_BASE_URL: modelUrl,
     OPENAI_API_KEY: "test-key",
+    // No conversation of a test is long enough to be compacted.
+    OPENCLAW_MODEL_CONTEXT_WINDOW: "10000000",
   });
   if (!models.ok) throw new Error(models.problems.join(", "));
   return {
@@ -61,12 +63,10 @@ export function testConfig(
     jobsMax: 4,
     drainTimeoutMs: 5_000,
     image: null,
-    dedication: "none",
     metricsPort: null,
     logLevel: "error",
     dataDir,
     openclawDir,
-    compileCacheDir,
     models: models.plan,
     ...overrides,
   };

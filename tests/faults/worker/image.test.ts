@@ -7,7 +7,7 @@ import { buildTree } from "../../../runtime/worker/image/buildTree.ts";
 import { createEngine } from "../../../runtime/worker/src/agent/engine.ts";
 import { readImageTree } from "../../../runtime/worker/src/imageTree.ts";
 import { startTestModel, type TestModel } from "../../../runtime/worker/testing/model.ts";
-import { compileCacheDir, testConfig } from "../../../runtime/worker/testing/worker.ts";
+import { testConfig } from "../../../runtime/worker/testing/worker.ts";
 
 let dir: string;
 let model: TestModel;
@@ -21,11 +21,14 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** Size and latest change of a folder's files. */
-async function measure(root: string): Promise<{ files: number; bytes: number; changedAt: number }> {
+/** Size and latest change of a folder's files, but for those below `without`. */
+async function measure(
+  root: string,
+  without?: string,
+): Promise<{ files: number; bytes: number; changedAt: number }> {
   const total = { files: 0, bytes: 0, changedAt: 0 };
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
+    if (!entry.isFile() || (without !== undefined && entry.parentPath.startsWith(without))) continue;
     const { size, mtimeMs } = await stat(join(entry.parentPath, entry.name));
     total.files += 1;
     total.bytes += size;
@@ -37,7 +40,9 @@ async function measure(root: string): Promise<{ files: number; bytes: number; ch
 test("the pruned tree boots, answers its probe turn and stays as it was built", async () => {
   const image = await readImageTree(join(dir, "tree"));
   expect(image.openclawDir.startsWith(dir)).toBe(true);
-  const before = await measure(join(dir, "tree"));
+  const cacheDir = image.compileCache.dir;
+  const before = await measure(join(dir, "tree"), cacheDir);
+  const cached = await measure(cacheDir);
   const engine = createEngine(
     {
       openclawDir: image.openclawDir,
@@ -45,7 +50,7 @@ test("the pruned tree boots, answers its probe turn and stays as it was built", 
       pluginSourceDir: image.pluginDir,
       models: testConfig(dir, model.url).models,
       turnTimeoutSeconds: 60,
-      compileCacheDir,
+      compileCache: image.compileCache,
       bootTimeoutMs: 150_000,
     },
     { onRestart: () => undefined },
@@ -59,7 +64,10 @@ test("the pruned tree boots, answers its probe turn and stays as it was built", 
   } finally {
     await engine.stop();
   }
-  expect(await measure(join(dir, "tree"))).toEqual(before);
+  expect(await measure(join(dir, "tree"), cacheDir)).toEqual(before);
+  // What was compiled when the tree was built was read: this boot, which may write here, had next to nothing to add.
+  expect(cached.files).toBeGreaterThan(1_000);
+  expect((await measure(cacheDir)).files - cached.files).toBeLessThan(cached.files / 50);
   // Half of what npm installs: nothing that a headless gateway never opens came back.
   expect(before.bytes).toBeLessThan(450e6);
 }, 240_000);

@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { Profile } from "../../../convex/validators.ts";
 import { nextCall } from "../../plugin/bridgeTools.ts";
 import type { SessionState } from "../../plugin/sessions.ts";
-import { messagesOf } from "../../plugin/transcript.ts";
-import { escapeCommand } from "./engine.ts";
+import { messagesOf, pageOf } from "../../plugin/transcript.ts";
+import { escapeCommand } from "./runTurn.ts";
 import { planTools } from "./toolPolicy.ts";
 import { seedFromHistory } from "./transcript.ts";
 import { createTurnGate } from "./turnGate.ts";
@@ -129,6 +129,40 @@ describe("transcript", () => {
       null,
     ];
     expect(messagesOf(events)).toEqual([{ role: "user" }, { role: "assistant" }]);
+  });
+
+  test("a compacted conversation is its summary and what came after it", () => {
+    const message = (id: string, role: string) => ({ type: "message", id, message: { role, content: id } });
+    const events = [
+      message("a", "user"),
+      message("b", "assistant"),
+      message("c", "user"),
+      {
+        type: "compaction",
+        id: "x",
+        summary: "They greeted.",
+        firstKeptEntryId: "c",
+        timestamp: "2026-01-01T00:00:00Z",
+      },
+      message("d", "assistant"),
+    ];
+    expect(messagesOf(events)).toEqual([
+      {
+        role: "user",
+        content: "[Summary of the conversation so far]\nThey greeted.",
+        timestamp: Date.UTC(2026, 0, 1),
+      },
+      { role: "user", content: "c" },
+      { role: "assistant", content: "d" },
+    ]);
+  });
+
+  test("leaves the gateway in pages that end before they are too large", () => {
+    const messages = ["a", "bb", "c".repeat(50), "d"];
+    expect(pageOf(messages, 0, 10)).toEqual({ messages: ["a", "bb"], more: true });
+    expect(pageOf(messages, 2, 10)).toEqual({ messages: ["c".repeat(50)], more: true });
+    expect(pageOf(messages, 3, 10)).toEqual({ messages: ["d"], more: false });
+    expect(pageOf(messages, 4, 10)).toEqual({ messages: [], more: false });
   });
 
   test("a conversation without a transcript begins with its history", () => {

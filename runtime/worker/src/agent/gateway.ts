@@ -26,10 +26,17 @@ export interface GatewayOptions {
   /** Tools that the plugin may offer, declared before OpenClaw loads it. */
   bridgeToolNames: string[];
   turnTimeoutSeconds: number;
-  compileCacheDir: string | null;
+  compileCache: CompileCache;
   bootTimeoutMs: number;
   /** One line of the gateway's own output; it may hold content and is only for debugging. */
   onOutput?: (line: string) => void;
+}
+
+/** Where Node keeps what it has compiled of OpenClaw: code only. */
+export interface CompileCache {
+  dir: string;
+  /** Filed by paths relative to the cache, so that it may have been made elsewhere. */
+  portable: boolean;
 }
 
 export interface Gateway {
@@ -177,7 +184,8 @@ function childEnvironment(
     OPENCLAW_OFFLINE: "1",
     OPENCLAW_CONFIG_READONLY: "1",
     DO_NOT_TRACK: "1",
-    ...(options.compileCacheDir === null ? {} : { NODE_COMPILE_CACHE: options.compileCacheDir }),
+    NODE_COMPILE_CACHE: options.compileCache.dir,
+    ...(options.compileCache.portable ? { NODE_COMPILE_CACHE_PORTABLE: "1" } : {}),
     OPENCLAW_GATEWAY_TOKEN: token,
     ...Object.fromEntries(options.models.providers.map((provider) => [provider.keyVariable, provider.key])),
   };

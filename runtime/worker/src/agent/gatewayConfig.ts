@@ -90,6 +90,7 @@ export function renderGatewayConfig(input: GatewayConfigInput): Record<string, u
             models: provider.models.map((id) => ({
               id,
               name: id,
+              input: provider.sees ? ["text", "image"] : ["text"],
               contextWindow: models.contextWindow,
               maxTokens: models.maxOutputTokens,
             })),

@@ -9,17 +9,30 @@ interface ProviderFacts {
   baseUrl: string;
   api: "openai-completions" | "anthropic-messages" | "google-generative-ai";
   keyEnv: string;
+  /** Its current models accept pictures. */
+  sees?: true;
 }
 
 /** Providers that need only their key. Any other name works with OPENCLAW_MODEL_BASE_URL. */
 const knownProviders: Readonly<Record<string, ProviderFacts>> = {
-  openai: { baseUrl: "https://api.openai.com/v1", api: "openai-completions", keyEnv: "OPENAI_API_KEY" },
+  openai: {
+    baseUrl: "https://api.openai.com/v1",
+    api: "openai-completions",
+    keyEnv: "OPENAI_API_KEY",
+    sees: true,
+  },
   moonshot: { baseUrl: "https://api.moonshot.ai/v1", api: "openai-completions", keyEnv: "MOONSHOT_API_KEY" },
-  anthropic: { baseUrl: "https://api.anthropic.com", api: "anthropic-messages", keyEnv: "ANTHROPIC_API_KEY" },
+  anthropic: {
+    baseUrl: "https://api.anthropic.com",
+    api: "anthropic-messages",
+    keyEnv: "ANTHROPIC_API_KEY",
+    sees: true,
+  },
   google: {
     baseUrl: "https://generativelanguage.googleapis.com/v1beta",
     api: "google-generative-ai",
     keyEnv: "GEMINI_API_KEY",
+    sees: true,
   },
   openrouter: {
     baseUrl: "https://openrouter.ai/api/v1",
@@ -46,6 +59,8 @@ export interface ModelProvider {
   keyVariable: string;
   key: string;
   models: string[];
+  /** Its models accept pictures. */
+  sees: boolean;
 }
 
 export interface ModelPlan {
@@ -57,6 +72,8 @@ export interface ModelPlan {
   contextWindow: number;
   /** Tokens. */
   maxOutputTokens: number;
+  /** The primary model accepts pictures. */
+  sees: boolean;
 }
 
 export type ModelPlanResult = { ok: true; plan: ModelPlan } | { ok: false; problems: string[] };
@@ -65,6 +82,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /**
  * Plans providers and models from OPENCLAW_AGENT_MODEL (`<provider>/<model>`), the comma-separated
  * OPENCLAW_AGENT_MODEL_FALLBACKS, OPENCLAW_MODEL_BASE_URL (of the primary's provider) and the providers' keys.
+ * OPENCLAW_MODEL_VISION (`true` or `false`) says whether the primary's provider accepts pictures, where its name
+ * does not tell.
  */
 export function planModels(env: Env): ModelPlanResult {
   const problems: string[] = [];
@@ -99,6 +118,9 @@ export function planModels(env: Env): ModelPlanResult {
     .map((ref) => neutralRef(ref, "OPENCLAW_AGENT_MODEL_FALLBACKS"));
   const contextWindow = tokens(env, "OPENCLAW_MODEL_CONTEXT_WINDOW", CONTEXT_WINDOW_DEFAULT, problems);
   const maxOutputTokens = tokens(env, "OPENCLAW_MODEL_MAX_TOKENS", OUTPUT_TOKENS_DEFAULT, problems);
+  const vision = env["OPENCLAW_MODEL_VISION"];
+  if (vision !== undefined && vision !== "true" && vision !== "false")
+    problems.push("OPENCLAW_MODEL_VISION must be true or false");
   if (primaryRef === null || problems.length > 0) return { ok: false, problems: [...new Set(problems)] };
   return {
     ok: true,
@@ -108,6 +130,7 @@ export function planModels(env: Env): ModelPlanResult {
       providers: [...providers.values()],
       contextWindow,
       maxOutputTokens,
+      sees: [...providers.values()][0]?.sees ?? false,
     },
   };
 }
@@ -147,6 +170,10 @@ function resolveProvider(
     keyVariable: `MODEL_KEY${suffix}`,
     key,
     models: [],
+    sees:
+      isPrimary && env["OPENCLAW_MODEL_VISION"]
+        ? env["OPENCLAW_MODEL_VISION"] === "true"
+        : (facts?.sees ?? false),
   };
 }
 

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { HydrationBundle, SnapshotForRestore } from "../../../convex/validators.ts";
-import type { AgentEngine, EngineSession } from "./engine.ts";
+import type { AgentEngine } from "./engine.ts";
 import { createResidents, type Residents } from "./residents.ts";
+import type { EngineSession } from "./sessions.ts";
 
 let dir: string;
 let lost: Set<string>;
@@ -27,7 +28,6 @@ beforeEach(async () => {
     dir,
     keptMax: 1,
     skills: [],
-    dedication: "none",
     onCleanupError: () => undefined,
     onForeignSkills: () => undefined,
   });
@@ -69,26 +69,26 @@ const held = (conversationId: string, version: number | null): HydrationBundle =
 });
 
 test("a conversation that another worker has moved on arrives anew from its snapshot, without an error", async () => {
-  const first = await residents.obtain(whole("c1", null), signal);
+  const first = await residents.obtain(whole("c1", null), "none", signal);
   expect(residents.holds("c1")).toEqual({ profileRevision: 1, historyThrough: 0 });
   const moved = { ...held("c1", 7), snapshot: snapshot(7) };
-  expect(await residents.obtain(moved, signal)).toBeNull();
-  const second = await residents.obtain(whole("c1", 7), signal);
+  expect(await residents.obtain(moved, "none", signal)).toBeNull();
+  const second = await residents.obtain(whole("c1", 7), "none", signal);
   expect(second?.snapshotVersion).toBe(7);
   expect(second?.folder).not.toBe(first?.folder);
 });
 
 test("a conversation that was evicted after the backend was asked needs the whole bundle", async () => {
-  await residents.obtain(whole("c1", null), signal);
-  await residents.obtain(whole("c2", null), signal);
-  expect(await residents.obtain(held("c1", null), signal)).toBeNull();
-  expect(await residents.obtain(whole("c1", null), signal)).not.toBeNull();
+  await residents.obtain(whole("c1", null), "none", signal);
+  await residents.obtain(whole("c2", null), "none", signal);
+  expect(await residents.obtain(held("c1", null), "none", signal)).toBeNull();
+  expect(await residents.obtain(whole("c1", null), "none", signal)).not.toBeNull();
 });
 
 test("a session that was lost with its gateway needs the whole bundle, a living one none of it", async () => {
-  const first = await residents.obtain(whole("c1", 3), signal);
-  expect(await residents.obtain(held("c1", 3), signal)).toBe(first);
+  const first = await residents.obtain(whole("c1", 3), "none", signal);
+  expect(await residents.obtain(held("c1", 3), "none", signal)).toBe(first);
   lost.add(first?.session.key ?? "");
   expect(residents.holds("c1")).toBeNull();
-  expect(await residents.obtain(held("c1", 3), signal)).toBeNull();
+  expect(await residents.obtain(held("c1", 3), "none", signal)).toBeNull();
 });

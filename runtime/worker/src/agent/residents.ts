@@ -7,16 +7,18 @@
 import { createHash } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { HydrationBundle, Profile } from "../../../convex/validators.ts";
+import type { Dedication, HydrationBundle, Profile } from "../../../convex/validators.ts";
 import type { HydrationHolds } from "../backend/backend.ts";
-import { PROFILE_PATH, TRANSCRIPT_PATH } from "../snapshot/limits.ts";
+import { PROFILE_PATH } from "../snapshot/limits.ts";
 import { restoreSnapshot } from "../snapshot/restore.ts";
-import type { AgentEngine, EngineSession } from "./engine.ts";
+import type { AgentEngine } from "./engine.ts";
+import type { EngineSession } from "./sessions.ts";
 import { installSkills } from "../skills/install.ts";
 import type { Skill } from "../skills/policy.ts";
 import { applyProfile, parseTemplateRecord, type TemplateRecord } from "./profileFiles.ts";
-import { type Dedication, planTools, type ToolPlan } from "./toolPolicy.ts";
+import { planTools, runsCommands, type ToolPlan } from "./toolPolicy.ts";
 import { seedFromHistory } from "./transcript.ts";
+import { transcriptFromFiles } from "./transcriptFiles.ts";
 
 export interface Resident {
   readonly conversationId: string;
@@ -38,7 +40,6 @@ export interface ResidentsOptions {
   keptMax: number;
   /** Skills of the image. */
   skills: readonly Skill[];
-  dedication: Dedication;
   onCleanupError: (error: unknown) => void;
   /** Skills that an agent or a snapshot had put into a conversation's folder. */
   onForeignSkills: (conversationId: string, names: string[]) => void;
@@ -51,11 +52,13 @@ export interface Residents {
    * The resident that the bundle speaks of: the held one, or one that arrives now. Null: the bundle left out what
    * this worker held when it asked and cannot use any more, so that only the whole bundle helps.
    */
-  obtain(bundle: HydrationBundle, signal: AbortSignal): Promise<Resident | null>;
+  obtain(bundle: HydrationBundle, dedication: Dedication, signal: AbortSignal): Promise<Resident | null>;
   /** Forgets a conversation whose local state is no longer what the backend knows. */
   evict(conversationId: string): void;
   evictAll(): void;
   size(): number;
+  /** Whether an agent could run commands here. What they started may outlive its turn, whatever is wiped. */
+  commandsWereAllowed(): boolean;
   /** Resolves when everything that was evicted is gone. */
   settled(): Promise<void>;
 }
@@ -66,6 +69,7 @@ export function createResidents(options: ResidentsOptions): Residents {
   const held = new Map<string, Resident>();
   const cleanups = new Set<Promise<void>>();
   let arrivals = 0;
+  let commandsAllowed = false;
 
   const current = (conversationId: string): Resident | null => {
     const resident = held.get(conversationId);
@@ -95,7 +99,11 @@ export function createResidents(options: ResidentsOptions): Residents {
     return options.skills.filter((skill) => wanted.has(skill.name));
   };
 
-  const arrive = async (bundle: HydrationBundle, signal: AbortSignal): Promise<Resident | null> => {
+  const arrive = async (
+    bundle: HydrationBundle,
+    dedication: Dedication,
+    signal: AbortSignal,
+  ): Promise<Resident | null> => {
     // Another worker has moved the conversation on, its tools have changed, or it was evicted meanwhile.
     const isWhole = bundle.snapshot !== null || bundle.snapshotVersion === null;
     if (bundle.profile === null || !isWhole) return null;
@@ -108,14 +116,10 @@ export function createResidents(options: ResidentsOptions): Residents {
         bundle.snapshot === null
           ? new Map<string, Buffer>()
           : await restoreSnapshot(bundle.snapshot, folder, signal);
-      const tools = planTools(bundle.profile, options.dedication);
+      const tools = planTools(bundle.profile, dedication);
       session = await engine.openSession(name, folder, tools.extended);
-      const transcript = reserved.get(TRANSCRIPT_PATH);
-      const messages =
-        transcript === undefined
-          ? seedFromHistory(bundle.history)
-          : (JSON.parse(transcript.toString("utf8")) as unknown[]);
-      await engine.importTranscript(session, messages);
+      const transcript = transcriptFromFiles(reserved) ?? seedFromHistory(bundle.history);
+      await engine.importTranscript(session, transcript);
       const templates = parseTemplateRecord(reserved.get(PROFILE_PATH));
       return {
         conversationId: bundle.conversationId,
@@ -136,10 +140,10 @@ export function createResidents(options: ResidentsOptions): Residents {
   };
 
   /** The held conversation, brought up to date; null when it must arrive anew. */
-  const stay = async (bundle: HydrationBundle): Promise<Resident | null> => {
+  const stay = async (bundle: HydrationBundle, dedication: Dedication): Promise<Resident | null> => {
     const known = current(bundle.conversationId);
     const profile = bundle.profile;
-    const tools = profile === null ? known?.tools : planTools(profile, options.dedication);
+    const tools = profile === null ? known?.tools : planTools(profile, dedication);
     const usable =
       known !== null &&
       bundle.snapshot === null &&
@@ -171,9 +175,10 @@ export function createResidents(options: ResidentsOptions): Residents {
       };
     },
 
-    obtain: async (bundle, signal) => {
-      const resident = (await stay(bundle)) ?? (await arrive(bundle, signal));
+    obtain: async (bundle, dedication, signal) => {
+      const resident = (await stay(bundle, dedication)) ?? (await arrive(bundle, dedication, signal));
       if (resident === null) return null;
+      commandsAllowed ||= runsCommands(resident.tools);
       held.delete(bundle.conversationId);
       held.set(bundle.conversationId, resident);
       for (const oldest of held.keys()) {
@@ -190,6 +195,7 @@ export function createResidents(options: ResidentsOptions): Residents {
       for (const conversationId of held.keys()) evict(conversationId);
     },
     size: () => held.size,
+    commandsWereAllowed: () => commandsAllowed,
     settled: async () => {
       await Promise.all(cleanups);
     },

@@ -1,15 +1,17 @@
 /** Which tools a conversation has: the safe set, its profile's bridge functions, and what the profile grants. */
-import type { Profile } from "../../../convex/validators.ts";
+import type { Dedication, Profile } from "../../../convex/validators.ts";
 import { modelToolName } from "../bridge/modelToolName.ts";
 import { grantableTools, safeTools } from "./gatewayConfig.ts";
-
-export type Dedication = "none" | "agent" | "conversation";
 
 /**
  * Commands run as the worker's user: they could read another conversation's folder. Only a worker that serves one
  * conversation at a time, with a disk wiped in between, may run them.
  */
 const commandTools: ReadonlySet<string> = new Set(["exec", "process"]);
+
+export function runsCommands(plan: ToolPlan): boolean {
+  return plan.tools.some((tool) => commandTools.has(tool));
+}
 
 export interface ToolPlan {
   /** Exactly what the model may be offered. */

@@ -1,16 +1,25 @@
-/** Files that a person sent: fetched into `inbox/` of the conversation's folder and named in the prompt. */
+/**
+ * Files that a person sent: fetched into `inbox/` of the conversation's folder and named in the prompt. Pictures
+ * are shown to a model that can see, too.
+ */
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { HydrationBundle } from "../../../convex/validators.ts";
 import { ensureRealDir } from "../snapshot/realDir.ts";
+import type { TurnPicture } from "../agent/runTurn.ts";
 import { safeFileName } from "./names.ts";
+import { pictureType } from "./pictures.ts";
 
 /** What a bot may download (Telegram's getFile). */
 const FILE_BYTES_MAX = 20 * 1024 * 1024;
 const FILES_MAX = 10;
 const FETCH_TIMEOUT_MS = 60_000;
 const INBOX = "inbox";
+/** One picture; OpenClaw moves a larger one into a store of its own, where it does not belong to a conversation. */
+const PICTURE_BYTES_MAX = 2_000_000;
+/** Pictures of one message: they travel in one frame of at most 25 MiB, a third larger than they are. */
+const PICTURES_BYTES_MAX = 12_000_000;
 
 type IncomingFile = HydrationBundle["attachments"][number];
 const extensions: Record<IncomingFile["kind"], string> = {
@@ -21,18 +30,25 @@ const extensions: Record<IncomingFile["kind"], string> = {
   document: ".bin",
 };
 
-/**
- * Downloads the message's attachments.
- *
- * @returns lines for the prompt, one per attachment. One that cannot be had is named with the reason: the agent
- * can say so, which is better than a message that fails for ever.
- */
+export interface Received {
+  /**
+   * For the prompt, one per attachment. One that cannot be had is named with the reason: the agent can say so,
+   * which is better than a message that fails for ever.
+   */
+  lines: string[];
+  /** What a model can be shown. */
+  pictures: TurnPicture[];
+}
+
+/** Downloads the message's attachments. */
 export async function receiveAttachments(
   folder: string,
   bundle: HydrationBundle,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<Received> {
   const lines: string[] = [];
+  const pictures: TurnPicture[] = [];
+  let picturesBytes = 0;
   for (const [index, file] of bundle.attachments.slice(0, FILES_MAX).entries()) {
     const fallback = `${file.kind}${extensions[file.kind]}`;
     // The message's id in front keeps two files of the same name apart, and a retried turn on the same one.
@@ -42,9 +58,15 @@ export async function receiveAttachments(
       await ensureRealDir(join(folder, INBOX));
       await rm(join(folder, INBOX, name), { force: true, recursive: true });
       await writeFile(join(folder, INBOX, name), content, { mode: 0o600, flag: "wx" });
+      const mimeType = pictureType(content);
       lines.push(
-        `[${file.kind} attached: ${INBOX}/${name}, ${file.mimeType ?? "type unknown"}, ${content.length} bytes]`,
+        `[${file.kind} attached: ${INBOX}/${name}, ${mimeType ?? file.mimeType ?? "type unknown"}, ${content.length} bytes]`,
       );
+      const shown =
+        content.length <= PICTURE_BYTES_MAX && picturesBytes + content.length <= PICTURES_BYTES_MAX;
+      if (mimeType === null || !shown) continue;
+      pictures.push({ fileName: name, mimeType, content });
+      picturesBytes += content.length;
     } catch (error) {
       signal.throwIfAborted();
       const reason = error instanceof AttachmentError ? error.message : "it could not be downloaded";
@@ -53,7 +75,7 @@ export async function receiveAttachments(
   }
   if (bundle.attachments.length > FILES_MAX)
     lines.push(`[${bundle.attachments.length - FILES_MAX} more attachments were left out]`);
-  return lines;
+  return { lines, pictures };
 }
 
 class AttachmentError extends Error {

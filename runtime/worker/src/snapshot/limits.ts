@@ -1,7 +1,9 @@
 /** Bounds of one conversation's state. Beyond them a file is left out and reported, never half stored. */
 export const snapshotLimits = {
-  /** Files of one conversation. Each is a row of the manifest, which must fit into one document. */
-  filesMax: 1_000,
+  /** Files of one conversation. With the reserved ones each is a row of the manifest, which must fit into one document. */
+  filesMax: 900,
+  /** Files of the worker's own: pieces of the transcript, and the profile record. */
+  reservedFilesMax: 100,
   /** Bytes of one file. */
   fileBytesMax: 16 * 1024 * 1024,
   /** Bytes of all files together. */
@@ -14,7 +16,7 @@ export const snapshotLimits = {
 
 /** Entries of a manifest that are not files of the folder. The folder's own `.factory` is never stored. */
 export const RESERVED_DIR = ".factory";
-export const TRANSCRIPT_PATH = `${RESERVED_DIR}/transcript.json`;
+export const TRANSCRIPT_DIR = `${RESERVED_DIR}/transcript`;
 /** Templates last written for the profile, so that what the agent changed is recognised. */
 export const PROFILE_PATH = `${RESERVED_DIR}/profile.json`;
 

@@ -61,7 +61,7 @@ export async function restoreSnapshot(
 }
 
 function checkManifest(snapshot: SnapshotForRestore): void {
-  if (snapshot.files.length > snapshotLimits.filesMax + 2)
+  if (snapshot.files.length > snapshotLimits.filesMax + snapshotLimits.reservedFilesMax)
     throw new RestoreError("restore refused: too many files");
   const seen = new Set<string>();
   let totalBytes = 0;

@@ -64,11 +64,11 @@ describe("restore", () => {
     const reserved = await restore([
       await publish("a.md", "short"),
       await publish("memory/2026-01-01.md", "long ".repeat(1_000)),
-      await publish(".factory/transcript.json", "[]"),
+      await publish(".factory/transcript/00000.json", "[]"),
     ]);
     expect(await readFile(join(dir, "memory/2026-01-01.md"), "utf8")).toBe("long ".repeat(1_000));
     expect(await filesBelow()).toEqual(["a.md", "memory", "memory/2026-01-01.md"]);
-    expect(reserved.get(".factory/transcript.json")?.toString()).toBe("[]");
+    expect(reserved.get(".factory/transcript/00000.json")?.toString()).toBe("[]");
   });
 
   const damages: Array<[string, (entry: Entry) => Entry]> = [

@@ -3,7 +3,8 @@
  * takes as long as its text says ("takes 300 ms") and the answer counts the turns that the session remembers: what
  * was lost, doubled or forgotten shows in the words that a person reads.
  */
-import type { AgentEngine, EngineSession } from "../../../../runtime/worker/src/agent/engine.ts";
+import type { AgentEngine } from "../../../../runtime/worker/src/agent/engine.ts";
+import type { EngineSession } from "../../../../runtime/worker/src/agent/sessions.ts";
 import { pause } from "../../../../runtime/worker/src/pause.ts";
 
 /** What an image does to its workers: nothing, or one of two ways of being broken. */

@@ -1,0 +1,94 @@
+/** Sessions of the gateway: one per arrival of a conversation, bound to its folder, with a transcript that travels. */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { EXTENDED_AGENT, SAFE_AGENT } from "./gatewayConfig.ts";
+import { GatewayRpcError } from "./rpc.ts";
+import type { GatewaySupervisor } from "./supervisor.ts";
+import { batchesOf } from "./transcriptFiles.ts";
+
+/** A conversation's session in one gateway. Lost with its gateway. */
+export interface EngineSession {
+  readonly key: string;
+  readonly sessionId: string;
+  readonly agentId: string;
+  readonly generation: number;
+}
+
+export interface Sessions {
+  open(key: string, folder: string, extended: boolean): Promise<EngineSession>;
+  exportTranscript(session: EngineSession): Promise<unknown[]>;
+  importTranscript(session: EngineSession, messages: unknown[]): Promise<void>;
+  close(session: EngineSession): Promise<void>;
+}
+
+/** The gateway closes a socket that sends more than 25 MiB at once, and buffers no more than twice that. */
+const CALL_BYTES_MAX = 4 * 1024 * 1024;
+/** Pages of a transcript that one export reads: far beyond what a transcript may hold. */
+const PAGES_MAX = 1_000;
+
+/** @param runDir folder of the running gateway. */
+export function createSessions(supervisor: GatewaySupervisor, runDir: string): Sessions {
+  return {
+    open: async (key, folder, extended) => {
+      const target = await supervisor.current();
+      const generation = supervisor.generation();
+      const agentId = extended ? EXTENDED_AGENT : SAFE_AGENT;
+      const sessionKey = `agent:${agentId}:${key}`;
+      const created = await supervisor.call(target, "sessions.create", {
+        key: sessionKey,
+        agentId,
+        cwd: folder,
+      });
+      const sessionId = (created as { sessionId?: unknown }).sessionId;
+      if (typeof sessionId !== "string")
+        throw new GatewayRpcError("UNKNOWN", "sessions.create returned no sessionId");
+      return { key: sessionKey, sessionId, agentId, generation };
+    },
+
+    exportTranscript: async (session) => {
+      const target = await supervisor.ofGeneration(session.generation);
+      const messages: unknown[] = [];
+      for (let page = 0; page < PAGES_MAX; page += 1) {
+        const answer = (await supervisor.call(target, "bridge.transcript.export", {
+          ...identity(session),
+          after: messages.length,
+          bytesMax: CALL_BYTES_MAX,
+        })) as { messages?: unknown; more?: unknown };
+        if (!Array.isArray(answer.messages))
+          throw new GatewayRpcError("UNKNOWN", "The transcript came back without messages");
+        messages.push(...(answer.messages as unknown[]));
+        if (answer.more !== true) return messages;
+      }
+      throw new GatewayRpcError("UNKNOWN", "The transcript has no end");
+    },
+
+    importTranscript: async (session, messages) => {
+      const target = await supervisor.ofGeneration(session.generation);
+      for (const batch of batchesOf(messages, CALL_BYTES_MAX)) {
+        await supervisor.call(target, "bridge.transcript.import", { ...identity(session), messages: batch });
+      }
+    },
+
+    close: async (session) => {
+      if (!supervisor.isLive(session.generation)) return; // Gone with its gateway, and its state folder with it.
+      const target = await supervisor.ofGeneration(session.generation);
+      await supervisor.call(target, "bridge.session.forget", { sessionKey: session.key });
+      await supervisor.call(target, "sessions.delete", { key: session.key, deleteTranscript: true });
+      await removeArchives(runDir, session.agentId);
+    },
+  };
+}
+
+/** OpenClaw keeps an archive of a deleted session's transcript; here nothing of a conversation may stay. */
+async function removeArchives(runDir: string, agentId: string): Promise<void> {
+  const dir = join(runDir, "state/agents", agentId, "sessions");
+  const names = await readdir(dir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  for (const name of names) if (name.includes(".deleted.")) await rm(join(dir, name), { force: true });
+}
+
+function identity(session: EngineSession): Record<string, string> {
+  return { agentId: session.agentId, sessionKey: session.key, sessionId: session.sessionId };
+}
