@@ -54,6 +54,43 @@ describe("environment", () => {
   });
 });
 
+describe("telemetry", () => {
+  test("is off without an endpoint; headers are pairs, URL-encoded", () => {
+    expect(parseWorkerConfig(complete)).toMatchObject({ config: { otlp: null } });
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "https://collector.example:4318",
+      OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20secret, x-team = a",
+    };
+    expect(parseWorkerConfig({ ...complete, ...env })).toMatchObject({
+      config: {
+        otlp: {
+          endpoint: "https://collector.example:4318",
+          headers: { authorization: "Bearer secret", "x-team": "a" },
+          serviceName: "agent-factory-worker",
+        },
+      },
+    });
+  });
+
+  test.each([
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4318" }, "OTEL_EXPORTER_OTLP_ENDPOINT must be an http"],
+    [{ OTEL_EXPORTER_OTLP_HEADERS: "secret-key" }, "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs"],
+    [
+      { OTEL_EXPORTER_OTLP_HEADERS: "a=secret-key%0a" },
+      "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs",
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_HEADERS: "a=secret-key%zz" },
+      "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs",
+    ],
+  ])("%j is refused, and its value not repeated", (env, problem) => {
+    const problems = problemsOf({ ...complete, ...env });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(problem);
+    expect(problems[0]).not.toContain("secret-key");
+  });
+});
+
 describe("models", () => {
   const plan = (env: Record<string, string>) => {
     const result = parseWorkerConfig({ ...complete, ...env });

@@ -32,6 +32,16 @@ const environmentSchema = z.object({
   WORKER_IMAGE: text.optional(),
   /** Prometheus text on this loopback port; off when absent. */
   WORKER_METRICS_PORT: integer(0, 65_535).optional(),
+  /** Base URL of a collector that takes OTLP over HTTP; traces and metrics are sent to it. Off when absent. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" })
+    .optional(),
+  /** `name=value,name=value`, URL-encoded as OpenTelemetry defines it; usually a credential. */
+  OTEL_EXPORTER_OTLP_HEADERS: z
+    .string()
+    .transform((pairs, context) => parseHeaders(pairs, context))
+    .optional(),
+  OTEL_SERVICE_NAME: text.default("agent-factory-worker"),
   WORKER_LOG_LEVEL: z
     .enum(["trace", "debug", "info", "warn", "error"], "must be a pino level")
     .default("info"),
@@ -50,6 +60,7 @@ export interface WorkerConfig {
   drainTimeoutMs: number;
   image: string | null;
   metricsPort: number | null;
+  otlp: { endpoint: string; headers: Record<string, string>; serviceName: string } | null;
   logLevel: "trace" | "debug" | "info" | "warn" | "error";
   dataDir: string;
   openclawDir: string;
@@ -88,10 +99,44 @@ export function parseWorkerConfig(env: Readonly<Record<string, string | undefine
       drainTimeoutMs: data.WORKER_DRAIN_TIMEOUT_MS,
       image: data.WORKER_IMAGE ?? null,
       metricsPort: data.WORKER_METRICS_PORT ?? null,
+      otlp:
+        data.OTEL_EXPORTER_OTLP_ENDPOINT === undefined
+          ? null
+          : {
+              endpoint: data.OTEL_EXPORTER_OTLP_ENDPOINT,
+              headers: data.OTEL_EXPORTER_OTLP_HEADERS ?? {},
+              serviceName: data.OTEL_SERVICE_NAME,
+            },
       logLevel: data.WORKER_LOG_LEVEL,
       dataDir: data.DATA_DIR,
       openclawDir: data.OPENCLAW_DIR,
       models: models.plan,
     },
   };
+}
+
+/** Names are what HTTP allows in a header; values may be URL-encoded. */
+function parseHeaders(pairs: string, context: z.RefinementCtx): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const pair of pairs.split(",").filter((part) => part.trim() !== "")) {
+    const at = pair.indexOf("=");
+    const name = pair.slice(0, at).trim();
+    const value = decoded(pair.slice(at + 1).trim());
+    if (at < 1 || !/^[\w!#$%&'*+.^`|~-]+$/.test(name) || value === null) {
+      context.addIssue("must be name=value pairs, separated by commas");
+      return {};
+    }
+    headers[name] = value;
+  }
+  return headers;
+}
+
+/** null for what is not URL-encoded text, or no header could carry. */
+function decoded(encoded: string): string | null {
+  try {
+    const value = decodeURIComponent(encoded);
+    return /^[\x20-\x7e]*$/.test(value) ? value : null;
+  } catch {
+    return null;
+  }
 }

@@ -11,7 +11,7 @@ import { createOwnerGuard } from "./owner.ts";
 import type { ImageTree } from "./imageTree.ts";
 import type { Log } from "./log.ts";
 import { enforceSkillPolicy } from "./skills/policy.ts";
-import { createMetrics, serveMetrics } from "./metrics.ts";
+import { createTelemetry } from "./telemetry/telemetry.ts";
 import { runLoop, type WorkerLoop } from "./loop.ts";
 
 export interface WorkerParts {
@@ -66,7 +66,7 @@ export async function startWorker({
   await takeDataDir(config.dataDir);
   await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
 
-  const metrics = createMetrics();
+  const telemetry = createTelemetry(config, log);
   const engine = makeEngine(
     {
       openclawDir: config.openclawDir,
@@ -79,7 +79,7 @@ export async function startWorker({
     },
     {
       onRestart: (reason) => {
-        metrics.engineReplaced();
+        telemetry.engineReplaced();
         log.error({ reason }, "The gateway is replaced");
       },
     },
@@ -125,17 +125,15 @@ export async function startWorker({
     log,
     jobsMax: config.jobsMax,
     drainTimeoutMs: config.drainTimeoutMs,
-    onTurnEnd: (_claim, end, totalMs) => metrics.turnEnded(end, totalMs),
+    onTurnEnd: (claim, end, totalMs) => telemetry.turnEnded(claim, end, totalMs),
   });
-  if (config.metricsPort !== null) {
-    const gauges = () => ({ activeTurns: loop.activeTurns(), heldConversations: residents.size() });
-    await serveMetrics(config.metricsPort, () => metrics.render(gauges()));
-  }
+  await telemetry.start(() => ({ activeTurns: loop.activeTurns(), heldConversations: residents.size() }));
   const stopped = loop.stopped.then(async (reason) => {
     await within(GOODBYE_LIMIT_MS, backend.stopped(reason)).catch((error: unknown) =>
       log.warn({ error: String(error) }, "The goodbye did not arrive"),
     );
     await engine.stop();
+    await within(GOODBYE_LIMIT_MS, telemetry.stop()).catch(() => undefined);
     await within(GOODBYE_LIMIT_MS, backend.close()).catch(() => undefined);
     log.info({ reason }, "Stopped");
   });

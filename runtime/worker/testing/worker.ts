@@ -64,6 +64,7 @@ export function testConfig(
     drainTimeoutMs: 5_000,
     image: null,
     metricsPort: null,
+    otlp: null,
     logLevel: "error",
     dataDir,
     openclawDir,

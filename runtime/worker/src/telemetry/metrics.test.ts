@@ -1,6 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { createMetrics, serveMetrics } from "./metrics.ts";
+import { createMetrics } from "./metrics.ts";
+import { renderPrometheus, serveMetrics } from "./prometheus.ts";
 
 test("turns are counted by their end, and served as Prometheus text on loopback", async () => {
   const metrics = createMetrics();
@@ -10,7 +11,8 @@ test("turns are counted by their end, and served as Prometheus text on loopback"
   );
   metrics.turnEnded({ kind: "lost" }, 300);
   metrics.engineReplaced();
-  const server = await serveMetrics(0, () => metrics.render({ activeTurns: 2, heldConversations: 7 }));
+  const gauges = { activeTurns: 2, heldConversations: 7 };
+  const server = await serveMetrics(0, () => renderPrometheus(metrics.read(gauges)));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const text = await (await fetch(`${url}/metrics`)).text();
   expect(text).toContain('worker_turns_total{end="answered"} 1\nworker_turns_total{end="lost"} 1\n');
