@@ -231,10 +231,12 @@ describe("a backend that is killed", () => {
     text: string;
     arrives: string[];
   }
+  /** Longer than it takes to notice the refusal and kill the backend, on a crowded machine too. */
+  const RETRY_S = 15;
   const points: Point[] = [
     {
       point: "answer stored, nothing announced yet",
-      rule: { kind: "status", status: 429, retryAfter: 3 },
+      rule: { kind: "status", status: 429, retryAfter: RETRY_S },
       recorded: true,
       ambiguous: false,
       text: "long",
@@ -242,7 +244,7 @@ describe("a backend that is killed", () => {
     },
     {
       point: "between two parts",
-      rule: { kind: "status", status: 429, retryAfter: 3, nth: 2 },
+      rule: { kind: "status", status: 429, retryAfter: RETRY_S, nth: 2 },
       recorded: true,
       ambiguous: false,
       text: "long",
