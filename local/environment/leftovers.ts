@@ -17,6 +17,11 @@ function ask(pid: number, field: string): string {
   }
 }
 
+/** Whether a process with that id runs whose command contains `text`. */
+export function isRunning(pid: number, text: string): boolean {
+  return Number.isInteger(pid) && pid > 0 && ask(pid, "command").includes(text);
+}
+
 function kill(target: number): boolean {
   try {
     process.kill(target, "SIGKILL");

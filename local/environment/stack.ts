@@ -1,11 +1,12 @@
 /** Runs the real Pulumi engine on the stack of an embedded environment. */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parse, stringify } from "yaml";
 import { pulumi } from "../../setup/pulumi.mjs";
+import { isRunning } from "./leftovers.ts";
 import type { Cloud } from "./services.ts";
 
 export interface StackOptions {
@@ -95,6 +96,8 @@ export class LocalStack {
   readonly #options: StackOptions;
   readonly configFile: string;
   readonly name: string;
+  /** Process id of the Pulumi command that runs now, for those who want to kill one. */
+  running: number | null = null;
 
   constructor(options: StackOptions) {
     this.#options = options;
@@ -156,6 +159,7 @@ export class LocalStack {
       env: { ...env, ...options.env, NO_COLOR: "1" },
       stdio: ["pipe", "pipe", "pipe"],
     });
+    this.running = child.pid ?? null;
     child.stdin.end(stdin);
     const lines: string[] = [];
     for (const stream of [child.stdout, child.stderr]) {
@@ -168,6 +172,7 @@ export class LocalStack {
       child.once("error", reject);
       child.once("close", (status) => resolve(status ?? 1));
     });
+    this.running = null;
     return { code, output: lines.join("\n") };
   }
 
@@ -186,7 +191,27 @@ export class LocalStack {
     return existsSync(file) ? (parse(readFileSync(file, "utf8")) as StackFile).encryptionsalt : undefined;
   }
 
-  /** Makes the stack when it is not there and writes its config with the current endpoints. */
+  /**
+   * Puts in order what an engine that was killed has left of this stack: its lock, and its notes of what it was making.
+   * Everything that the stack makes is looked up first, so that nothing has to be decided about these. A lock whose
+   * engine still runs is left alone.
+   */
+  async #recover(): Promise<void> {
+    const locks = join(this.#options.stateDir, "pulumi", ".pulumi", "locks");
+    const files = globSync(`**/${this.name}/*.json`, { cwd: locks });
+    const holders = files.map(
+      (file) => (JSON.parse(readFileSync(join(locks, file), "utf8")) as { pid: number }).pid,
+    );
+    if (holders.length === 0 || holders.some((pid) => isRunning(pid, "pulumi"))) return;
+    for (const step of [await this.cancel(), await this.refresh(["--clear-pending-creates"])]) {
+      if (step.code !== 0) throw new Error(`a stack that was cut off cannot be recovered:\n${step.output}`);
+    }
+  }
+
+  /**
+   * Makes the stack when it is not there, writes its config with the current endpoints and recovers it from an engine
+   * that was killed.
+   */
   async prepare(): Promise<void> {
     const { stack, stateDir, botToken, model } = this.#options;
     mkdirSync(stateDir, { recursive: true });
@@ -228,6 +253,7 @@ export class LocalStack {
       );
       if (set.code !== 0) throw new Error(`pulumi config set ${path} failed:\n${set.output}`);
     }
+    await this.#recover();
   }
 
   /** Changes one key of the stack's config, in force with the next `up`. */
@@ -267,6 +293,38 @@ export class LocalStack {
       ],
       onLine,
     );
+  }
+
+  /** Compares the state with what is really there, and writes it down. @param extra for example `--preview-only`. */
+  async refresh(extra: string[] = []): Promise<PulumiRun> {
+    return this.run([
+      "refresh",
+      "--stack",
+      this.#options.stack,
+      "--config-file",
+      this.configFile,
+      "--yes",
+      "--skip-preview",
+      ...extra,
+    ]);
+  }
+
+  /** @param extra for example `--refresh`. */
+  async preview(extra: string[] = []): Promise<PulumiRun> {
+    return this.run([
+      "preview",
+      "--stack",
+      this.#options.stack,
+      "--config-file",
+      this.configFile,
+      "--diff",
+      ...extra,
+    ]);
+  }
+
+  /** Takes away the lock of a run that was killed. Nothing else may run on this stack. */
+  async cancel(): Promise<PulumiRun> {
+    return this.run(["cancel", "--stack", this.#options.stack, "--yes"]);
   }
 
   async outputs(): Promise<Record<string, unknown>> {

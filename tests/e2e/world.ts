@@ -16,6 +16,7 @@ import {
 import { endLeftovers } from "../../local/environment/leftovers.ts";
 import type { RunningCloud } from "../../local/environment/services.ts";
 import { LocalStack, type StackOptions } from "../../local/environment/stack.ts";
+import { cutTree } from "../../setup/standins/processTree.ts";
 import { type ChatEntry, type Person, Phone, type Place, type Sent } from "../../local/environment/person.ts";
 
 /** A cold start boots a gateway; on crowded cores two at once have taken two minutes. */
@@ -109,8 +110,8 @@ export class World {
     return readFileSync(this.environment.cloud.fly.orgTokenFile, "utf8").trim();
   }
 
-  async fly(method: "GET" | "POST", path: string): Promise<unknown> {
-    return json(method, `${this.environment.cloud.fly.url}${path}`, undefined, {
+  async fly(method: "GET" | "POST", path: string, body?: unknown): Promise<unknown> {
+    return json(method, `${this.environment.cloud.fly.url}${path}`, body, {
       authorization: `Bearer ${this.orgToken}`,
     });
   }
@@ -129,6 +130,15 @@ export class World {
       { name: app },
     );
     return schema.parse(data).app?.limitedAccessTokens.nodes ?? [];
+  }
+
+  async revokeTokensOf(app: string): Promise<void> {
+    for (const { id } of await this.tokensOf(app)) {
+      await this.#graphql(
+        "mutation Revoke($input: DeleteLimitedAccessTokenInput!) { deleteLimitedAccessToken(input: $input) { token } }",
+        { input: { id } },
+      );
+    }
   }
 
   async #graphql(query: string, variables: unknown): Promise<unknown> {
@@ -172,6 +182,24 @@ export class World {
       "worker token key": z.string().min(40).parse(variables["WORKER_TOKEN_KEY"]),
       "webhook secret": webhook.current,
     };
+  }
+
+  async setVariable(name: string, value: string | null): Promise<void> {
+    const url = `${this.environment.cloud.convex.url}/api/v1/update_environment_variables`;
+    await json("POST", url, { changes: [{ name, value }] }, this.#convexHeaders);
+  }
+
+  /** Sets the bot's webhook as anybody can who has its token. */
+  async pointWebhookAt(url: string): Promise<void> {
+    const { cloud, bot } = this.environment;
+    await json("POST", `${cloud.telegram.url}/bot${bot.token}/setWebhook`, { url });
+  }
+
+  /** Ends the engine that runs now, its program, its providers and their tools, as a power cut does. */
+  killEngine(): void {
+    const { running } = this.environment.stack;
+    if (running === null) throw new Error("no engine is running");
+    cutTree(running);
   }
 
   async telegram(path: string, body: unknown): Promise<unknown> {
