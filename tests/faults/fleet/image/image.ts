@@ -34,6 +34,7 @@ export async function workerImage(revision: string, behaviour: Behaviour = "good
           contextHash: revision,
           sourceRevision: revision,
           openclawDir: "openclaw",
+          compileCacheDir: "compile-cache",
         }),
       },
     ],
