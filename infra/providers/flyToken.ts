@@ -188,16 +188,18 @@ export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyToke
   }
 
   async delete(_id: string, state: FlyTokenState): Promise<void> {
+    // The backend first: a refresh takes a token that Fly has not for one that is gone, so that a delete which was cut
+    // off after the revocation would never be finished.
+    await unlessDeploymentGone(forget(state), undefined);
     const app = await readApp(state);
     // By name too, as in `mint`; the tokens of an app that is gone went with it.
     for (const node of app?.limitedAccessTokens.nodes ?? []) {
       if (node.name === state.tokenName || node.id === state.tokenId) await revoke(state.graphqlUrl, node.id);
     }
-    await unlessDeploymentGone(forget(state), undefined);
   }
 }
 
-/** Takes the revoked token out of the backend, unless a replacement has imported its own by now. */
+/** Takes the token out of the backend, unless a replacement has imported its own by now. */
 async function forget(state: FlyTokenState): Promise<void> {
   const version = await storedVersion(state.convex);
   if (version === 0 || (state.secretVersion !== 0 && version !== state.secretVersion)) return;
