@@ -1,9 +1,10 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 
-import { descendants, killTree } from "./processTree.ts";
+import { cutTree, descendants, killTree } from "./processTree.ts";
 
 describe("descendants", () => {
   it("finds children of children, and nobody else's", () => {
@@ -34,5 +35,49 @@ describe("killTree", () => {
     await once(child.stdout, "data");
     await killTree(child.pid ?? 0);
     await expect(ended).resolves.toEqual([null, "SIGKILL"]);
+  });
+});
+
+/** Processes of this computer whose command line is exactly this. */
+function running(command: string): number[] {
+  const table =
+    process.platform === "linux"
+      ? readdirSync("/proc")
+          .filter((name) => /^\d+$/.test(name))
+          .map((name) => `${name} ${commandLine(name)}`)
+      : execFileSync("ps", ["-A", "-o", "pid=,args="], { encoding: "utf8" }).split("\n");
+  return table
+    .map((row) => /^\s*(\d+) (.*)$/.exec(row))
+    .filter((row) => row?.[2] === command)
+    .map((row) => Number(row?.[1]));
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+  } catch {
+    return ""; // it ended between the listing and the read
+  }
+}
+
+describe.each([
+  ["killTree", killTree],
+  ["cutTree", async (pid: number) => cutTree(pid)],
+])("%s", (name, end) => {
+  it("leaves no child behind of a process that is starting one after another", async () => {
+    // Unlike any other command here, so that its processes can be told apart.
+    const seconds = name === "killTree" ? "271.828" : "271.829";
+    const loop = `echo up; i=0; while [ $i -lt 500 ]; do sleep ${seconds} & i=$((i+1)); done; wait`;
+    const child = spawn("/bin/sh", ["-c", loop], { stdio: ["ignore", "pipe", "ignore"] });
+    const ended = once(child, "exit");
+    await once(child.stdout, "data");
+    await end(child.pid ?? 0);
+    await ended;
+    // Who was killed may take a moment to be gone.
+    try {
+      await vi.waitFor(() => expect(running(`sleep ${seconds}`)).toEqual([]), { timeout: 20_000 });
+    } finally {
+      for (const pid of running(`sleep ${seconds}`)) process.kill(pid, "SIGKILL");
+    }
   });
 });

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** Time a process gets between SIGTERM and SIGKILL, in milliseconds. */
 const killGraceMs = 2_000;
+/** Each look finds what was started since the one before: one more than a tree is deep, unless it is forking madly. */
+const looksMax = 100;
 
 /** One row of the process table. */
 interface ProcessRow {
@@ -29,8 +31,9 @@ export function descendants(root: number, table: readonly ProcessRow[]): number[
  * which is why the tree is walked instead of signalling a group.
  */
 export async function killTree(root: number): Promise<void> {
-  const doomed = descendants(root, processTable());
+  const doomed = freeze(root);
   for (const pid of doomed) signal(pid, "SIGTERM");
+  for (const pid of doomed) signal(pid, "SIGCONT");
   const deadline = performance.now() + killGraceMs;
   while (doomed.some(isAlive) && performance.now() < deadline) await sleep(50);
   for (const pid of doomed) signal(pid, "SIGKILL");
@@ -38,7 +41,27 @@ export async function killTree(root: number): Promise<void> {
 
 /** Ends a process and everything it started at once, as a power cut does. Nothing of them can clean up. */
 export function cutTree(root: number): void {
-  for (const pid of descendants(root, processTable())) signal(pid, "SIGKILL");
+  for (const pid of freeze(root)) signal(pid, "SIGKILL");
+}
+
+/**
+ * Stops a process and everything it started from running, and lists them, `root` first.
+ *
+ * A process that still runs may start another between a look at the table and the signal that ends it; that one
+ * would have no parent left to be found by. Whoever is stopped starts nothing, so the list is whole once a look
+ * at the table finds nobody new.
+ */
+function freeze(root: number): number[] {
+  const stopped = new Set<number>();
+  for (let look = 0; look < looksMax; look += 1) {
+    const fresh = descendants(root, processTable()).filter((pid) => !stopped.has(pid));
+    if (fresh.length === 0) break;
+    for (const pid of fresh) {
+      signal(pid, "SIGSTOP");
+      stopped.add(pid);
+    }
+  }
+  return [...stopped];
 }
 
 function processTable(): ProcessRow[] {
