@@ -14,6 +14,7 @@ import {
   WEBHOOK_ATTEMPTS_MAX,
   webhookUrlProblem,
 } from "../policy/webhookUrl.ts";
+import { withinDeadline } from "../replies/deadline.ts";
 import { fromBase64, hmacSha256, toBase64 } from "../secrets/digest.ts";
 import { readFormerSecret, readSecret } from "../secrets/read.ts";
 
@@ -97,21 +98,23 @@ export const deliverEvent = internalAction({
 
 async function post(call: typeof vCall.type): Promise<{ status: number } | { error: string }> {
   try {
-    const response = await fetch(call.url, {
-      method: "POST",
-      // A redirect could lead anywhere: the URL that was registered is the one that is called.
-      redirect: "manual",
-      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
-      headers: {
-        "Content-Type": "application/json",
-        "webhook-id": call.eventId,
-        "webhook-timestamp": String(call.timestampS),
-        "webhook-signature": call.signature,
-      },
-      body: call.body,
+    return await withinDeadline(CALL_TIMEOUT_MS, async (signal) => {
+      const response = await fetch(call.url, {
+        method: "POST",
+        // A redirect could lead anywhere: the URL that was registered is the one that is called.
+        redirect: "manual",
+        signal,
+        headers: {
+          "Content-Type": "application/json",
+          "webhook-id": call.eventId,
+          "webhook-timestamp": String(call.timestampS),
+          "webhook-signature": call.signature,
+        },
+        body: call.body,
+      });
+      await response.body?.cancel();
+      return { status: response.status };
     });
-    await response.body?.cancel();
-    return { status: response.status };
   } catch (error) {
     const timedOut = error instanceof Error && (error.name === "TimeoutError" || error.name === "AbortError");
     return { error: timedOut ? `no answer within ${CALL_TIMEOUT_MS} ms` : "connection failed" };

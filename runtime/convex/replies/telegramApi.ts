@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import { readCappedText } from "./cappedBody.ts";
+import { withinDeadline } from "./deadline.ts";
 
 /** An answer echoes the message that was sent, at most a few dozen kB; more is not Telegram speaking. */
 const RESPONSE_BYTES_MAX = 256 * 1_024;
@@ -46,18 +47,19 @@ export type TelegramCall = {
 
 /** Calls the Bot API once, without any retry; never throws. */
 export async function callTelegram(call: TelegramCall): Promise<TelegramResult> {
-  const signal = AbortSignal.timeout(call.timeoutMs);
   const isForm = call.body instanceof FormData;
   try {
-    const response = await fetch(`${call.apiUrl.replace(/\/+$/, "")}/bot${call.token}/${call.method}`, {
-      method: "POST",
-      redirect: "manual",
-      signal,
-      ...(isForm ? {} : { headers: { "Content-Type": "application/json" } }),
-      body: isForm ? (call.body as FormData) : JSON.stringify(call.body),
+    const { status, text } = await withinDeadline(call.timeoutMs, async (signal) => {
+      const response = await fetch(`${call.apiUrl.replace(/\/+$/, "")}/bot${call.token}/${call.method}`, {
+        method: "POST",
+        redirect: "manual",
+        signal,
+        ...(isForm ? {} : { headers: { "Content-Type": "application/json" } }),
+        body: isForm ? (call.body as FormData) : JSON.stringify(call.body),
+      });
+      return { status: response.status, text: await readCappedText(response.body, RESPONSE_BYTES_MAX) };
     });
-    const text = await readCappedText(response.body, RESPONSE_BYTES_MAX);
-    return interpret(response.status, text, call.token);
+    return interpret(status, text, call.token);
   } catch (error) {
     return interpretFailure(error, call);
   }

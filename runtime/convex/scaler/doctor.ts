@@ -6,6 +6,7 @@ import { createProvider } from "../machines/createProvider.ts";
 import { imageState } from "../machines/fly/registry.ts";
 import { readTokenScope } from "../machines/fly/tokenScope.ts";
 import { ProviderError } from "../machines/providerError.ts";
+import { withinDeadline } from "../replies/deadline.ts";
 import { diagnose, type DoctorFacts } from "../policy/diagnosis.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import type { Facts } from "./doctorFacts.ts";
@@ -35,11 +36,9 @@ async function askFly(
 /** Our clock minus Fly's, ms, from the Date header; to a second, which is what the header tells. */
 async function clockSkew(apiUrl: string): Promise<number | null> {
   try {
-    const response = await fetch(apiUrl, {
-      method: "HEAD",
-      redirect: "manual",
-      signal: AbortSignal.timeout(CLOCK_TIMEOUT_MS),
-    });
+    const response = await withinDeadline(CLOCK_TIMEOUT_MS, (signal) =>
+      fetch(apiUrl, { method: "HEAD", redirect: "manual", signal }),
+    );
     const theirs = Date.parse(response.headers.get("date") ?? "");
     return Number.isNaN(theirs) ? null : Date.now() - theirs;
   } catch {

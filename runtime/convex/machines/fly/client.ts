@@ -2,6 +2,7 @@
  * The Machines API over `fetch`: one function that talks, one error that says what happened. A GET is repeated
  * once after a network error, because it changes nothing; no other call is ever repeated here.
  */
+import { DeadlineError, withinDeadline } from "../../replies/deadline.ts";
 import { classifyFailure, type ProviderExchange, type ProviderFailure } from "../../policy/providerErrors.ts";
 
 /** Longest part of an answer's body kept in an error, characters. */
@@ -67,18 +68,7 @@ async function exchangeOnce(
   body: unknown,
   timeoutMs: number,
 ): Promise<{ exchange: ProviderExchange; answer: FlyAnswer | null }> {
-  const aborter = new AbortController();
-  let timedOut = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  // The race ends the wait even where a runtime's fetch does not heed the signal.
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      timedOut = true;
-      aborter.abort();
-      reject(new Error("timeout"));
-    }, timeoutMs);
-  });
-  const talk = async (): Promise<{ response: Response; text: string }> => {
+  const talk = async (signal: AbortSignal): Promise<{ response: Response; text: string }> => {
     const response = await fetch(`${connection.apiUrl.replace(/\/+$/, "")}/v1${path}`, {
       method,
       headers: {
@@ -87,7 +77,7 @@ async function exchangeOnce(
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: aborter.signal,
+      signal,
       // A redirect would carry the token to wherever it points.
       redirect: "error",
     });
@@ -96,7 +86,7 @@ async function exchangeOnce(
     return { response, text };
   };
   try {
-    const { response, text } = await Promise.race([talk(), deadline]);
+    const { response, text } = await withinDeadline(timeoutMs, talk);
     const exchange: ProviderExchange = {
       type: "answer",
       status: response.status,
@@ -107,12 +97,9 @@ async function exchangeOnce(
     const header = (name: string): string | null => response.headers.get(name);
     return { exchange, answer: { body: text === "" ? null : (JSON.parse(text) as unknown), header } };
   } catch (error) {
-    const exchange: ProviderExchange = timedOut
-      ? { type: "timeout" }
-      : { type: "network", code: networkCode(error) };
+    const exchange: ProviderExchange =
+      error instanceof DeadlineError ? { type: "timeout" } : { type: "network", code: networkCode(error) };
     return { exchange, answer: null };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

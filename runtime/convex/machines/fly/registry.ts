@@ -1,4 +1,5 @@
 /** Whether an image exists, asked of the registry that holds it. */
+import { withinDeadline } from "../../replies/deadline.ts";
 
 const TIMEOUT_MS = 10_000;
 const MANIFEST_TYPES = [
@@ -30,23 +31,21 @@ export async function imageState(
   const parts = parseImage(image);
   if (parts === null) return "unknown";
   const base = (registryUrl ?? `https://${parts.host}`).replace(/\/+$/, "");
-  const aborter = new AbortController();
-  const timer = setTimeout(() => aborter.abort(), TIMEOUT_MS);
   try {
-    const response = await fetch(`${base}/v2/${parts.repository}/manifests/${parts.digest}`, {
-      method: "HEAD",
-      headers: {
-        authorization: `Basic ${btoa(`x:${token.replace(/^(FlyV1|Bearer)\s+/i, "")}`)}`,
-        accept: MANIFEST_TYPES,
-      },
-      redirect: "error",
-      signal: aborter.signal,
-    });
+    const response = await withinDeadline(TIMEOUT_MS, (signal) =>
+      fetch(`${base}/v2/${parts.repository}/manifests/${parts.digest}`, {
+        method: "HEAD",
+        headers: {
+          authorization: `Basic ${btoa(`x:${token.replace(/^(FlyV1|Bearer)\s+/i, "")}`)}`,
+          accept: MANIFEST_TYPES,
+        },
+        redirect: "error",
+        signal,
+      }),
+    );
     if (response.ok) return "present";
     return response.status === 404 ? "absent" : "unknown";
   } catch {
     return "unknown";
-  } finally {
-    clearTimeout(timer);
   }
 }
