@@ -118,6 +118,23 @@ describe("queries and mutations over HTTP", () => {
     );
   });
 
+  it("take and give Unicode alone, in arguments, documents and results", async () => {
+    await expect(mutate("messages:send", { channel: "half", body: "a\ud83d" })).rejects.toThrow(/surrogate/);
+    await expect(mutate("values:insertHalf")).rejects.toThrow(/Received invalid json/);
+    await expect(query("values:giveHalf")).rejects.toThrow(/surrogate/);
+    await mutate("messages:send", { channel: "half", body: "a\ud83d\ude00" });
+    expect(await query("messages:list", { channel: "half" })).toMatchObject([{ body: "a\ud83d\ude00" }]);
+  });
+
+  it("refuse a document that no deployment stores", async () => {
+    const document = { channel: "deep", body: Array.from({ length: 8_193 }, () => 0) };
+    await expect(mutate("messages:sendAnything", { document })).rejects.toThrow(/Array length is too long/);
+  });
+
+  it("find of AbortSignal what Convex's runtime promises", async () => {
+    expect(await query("runtimes:abortStatics")).toEqual(["undefined", "undefined"]);
+  });
+
   it("report what they used, to the function and to holders of the admin key", async () => {
     const report = (await query("runtimes:meta")) as { metrics: { databaseQueries: { used: number } } };
     expect(report.metrics.databaseQueries.used).toBe(1);

@@ -4,6 +4,7 @@ import type { Catalog } from "../engine/catalog.ts";
 import { FunctionError } from "../engine/errors.ts";
 import { MAX_VALUE_BYTES } from "../engine/limits.ts";
 import type { ValidatorJson } from "../values/describe.ts";
+import { hasHalfPair, shapeProblem, VALUE_DEPTH_MAX } from "../values/shape.ts";
 import { explainMismatch } from "../values/validate.ts";
 
 function check(catalog: Catalog, name: string, validator: ValidatorJson | null, json: JSONValue): void {
@@ -24,8 +25,11 @@ export function checkArguments(
       `Arguments for ${path} are too large (${json.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`,
     );
   }
-  if (found.args === null) return;
+  if (hasHalfPair(json)) throw new FunctionError(`Arguments for ${path} hold half of a surrogate pair.`);
   const [args] = JSON.parse(json) as JSONValue[];
+  const problem = shapeProblem(args ?? {}, VALUE_DEPTH_MAX);
+  if (problem !== null) throw new FunctionError(`Arguments for ${path} cannot be taken: ${problem}.`);
+  if (found.args === null) return;
   check(catalog, "ArgumentValidationError", found.args, args ?? {});
 }
 
@@ -36,6 +40,12 @@ export function checkResult(catalog: Catalog, found: RegisteredFunction, path: s
       `Function ${path} return value is too large (${json.length} bytes, limit: ${MAX_VALUE_BYTES} bytes).`,
     );
   }
+  if (hasHalfPair(json)) {
+    throw new FunctionError(`Function ${path} return value invalid: a string holds half of a surrogate pair.`);
+  }
+  const value = JSON.parse(json) as JSONValue;
+  const problem = shapeProblem(value, VALUE_DEPTH_MAX);
+  if (problem !== null) throw new FunctionError(`Function ${path} return value invalid: ${problem}.`);
   if (found.returns === null) return;
-  check(catalog, "ReturnsValidationError", found.returns, JSON.parse(json) as JSONValue);
+  check(catalog, "ReturnsValidationError", found.returns, value);
 }

@@ -12,12 +12,16 @@ export interface ConvexGlobal {
 /** Timers and fetch as they were before function code could see them. */
 export const realTimers = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 
+/** Static methods of AbortSignal that Convex's runtime does not promise: whoever relies on them fails there alone. */
+const UNPROMISED = ["timeout", "any"] as const;
+
 const FORBIDDEN = ["fetch", "setTimeout", "setInterval"] as const;
 
 /** Gives function code the globals of Convex: its syscalls, a frozen clock, no side effects in queries and mutations. */
 export function installGlobals(convex: ConvexGlobal): void {
   Object.defineProperty(globalThis, "Convex", { value: Object.freeze(convex), configurable: false });
   for (const name of FORBIDDEN) forbidInTransactions(name);
+  for (const name of UNPROMISED) Reflect.deleteProperty(AbortSignal, name);
   freezeClock();
 }
 

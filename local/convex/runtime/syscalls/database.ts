@@ -6,6 +6,7 @@ import { jsonOrUndefined } from "../../engine/ranges.ts";
 import { BY_ID } from "../../engine/catalog.ts";
 import { WHOLE_INDEX } from "../../engine/ranges.ts";
 import { transactionOf, writableTransactionOf, type CallContext } from "../context.ts";
+import { DOCUMENT_DEPTH_MAX, shapeProblem } from "../../values/shape.ts";
 import { withTableCheck } from "../../engine/tableCheck.ts";
 
 interface DocumentArgs {
@@ -24,6 +25,7 @@ export const databaseSyscalls = {
 
   "1.0/insert": (context: CallContext, args: { table: string; value: JSONValue }): string => {
     const transaction = writableTransactionOf(context);
+    checkShape(args.value, "insert");
     const fields = ownFields(jsonToConvex(args.value), "insert");
     const table = transaction.engine.catalog.table(checkedTableName(args.table));
     return `{"_id":"${transaction.insert(table, fields)}"}`;
@@ -32,6 +34,7 @@ export const databaseSyscalls = {
   "1.0/shallowMerge": (context: CallContext, args: DocumentArgs): string => {
     const transaction = writableTransactionOf(context);
     const id = withTableCheck(transaction.engine.catalog, "patch", args);
+    checkShape(args.value, "patch");
     transaction.replace(id, (current) => merged(current, args.value as Record<string, JSONValue>), "patch");
     return "null";
   },
@@ -39,6 +42,7 @@ export const databaseSyscalls = {
   "1.0/replace": (context: CallContext, args: DocumentArgs): string => {
     const transaction = writableTransactionOf(context);
     const id = withTableCheck(transaction.engine.catalog, "replace", args);
+    checkShape(args.value, "replace");
     const value = asFields(jsonToConvex(args.value ?? null), "replace");
     transaction.replace(id, (current) => checkSystemFields({ ...value }, current), "replace");
     return "null";
@@ -119,6 +123,11 @@ function checkedTableName(name: string): string {
   throw new FunctionError(
     `Invalid table name ${JSON.stringify(name)}: use a letter followed by at most 63 letters, digits and underscores.`,
   );
+}
+
+function checkShape(value: JSONValue | undefined, operation: string): void {
+  const problem = shapeProblem(value ?? null, DOCUMENT_DEPTH_MAX);
+  if (problem !== null) throw new FunctionError(`\`db.${operation}\`: ${problem}.`);
 }
 
 function asFields(value: Value, operation: string): Fields {

@@ -1,3 +1,5 @@
+import type { JSONValue } from "convex/values";
+import { hasHalfPair } from "../../values/shape.ts";
 import { currentCall, type CallContext } from "../context.ts";
 import type { Deployment } from "../deployment.ts";
 import type { ConvexGlobal } from "../globals.ts";
@@ -35,13 +37,13 @@ export function convexGlobal(deployment: Deployment): ConvexGlobal {
     syscall(operation, json) {
       const handler = synchronous.get(operation);
       if (handler === undefined) throw new Error(`Unknown operation ${operation}`);
-      return handler(caller(), JSON.parse(json));
+      return handler(caller(), parsed(json));
     },
     async asyncSyscall(operation, json) {
       const handler = asynchronous.get(operation);
       if (handler === undefined) throw new Error(`Unknown async operation ${operation}`);
       try {
-        return await handler(caller(), JSON.parse(json));
+        return await handler(caller(), parsed(json));
       } catch (error) {
         throw forBundle(error);
       }
@@ -52,6 +54,12 @@ export function convexGlobal(deployment: Deployment): ConvexGlobal {
       return handler(caller(), args);
     },
   };
+}
+
+/** What a function hands over. @throws as Convex does for a string that is no Unicode. */
+function parsed(json: string): JSONValue {
+  if (hasHalfPair(json)) throw new Error("Received invalid json: a string holds half of a surrogate pair");
+  return JSON.parse(json) as JSONValue;
 }
 
 /** Bundled code takes any error with a `data` property for a ConvexError, so the engine's errors go without. */
