@@ -41,7 +41,9 @@ export function checkResult(catalog: Catalog, found: RegisteredFunction, path: s
     );
   }
   if (hasHalfPair(json)) {
-    throw new FunctionError(`Function ${path} return value invalid: a string holds half of a surrogate pair.`);
+    throw new FunctionError(
+      `Function ${path} return value invalid: a string holds half of a surrogate pair.`,
+    );
   }
   const value = JSON.parse(json) as JSONValue;
   const problem = shapeProblem(value, VALUE_DEPTH_MAX);

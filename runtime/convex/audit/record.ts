@@ -1,5 +1,6 @@
 /** The one writer of the audit log. */
 import type { MutationCtx } from "../_generated/server.js";
+import { clipText } from "../policy/clipText.ts";
 
 /** Longest text kept of each field, characters. */
 const FIELD_MAX_CHARS = 500;
@@ -21,10 +22,10 @@ export async function recordAudit(ctx: MutationCtx, entry: AuditEntry): Promise<
   const { detail, ...required } = entry;
   await ctx.db.insert("auditLog", {
     at: Date.now(),
-    actor: required.actor.slice(0, FIELD_MAX_CHARS),
-    action: required.action.slice(0, FIELD_MAX_CHARS),
-    target: required.target.slice(0, FIELD_MAX_CHARS),
+    actor: clipText(required.actor, FIELD_MAX_CHARS),
+    action: clipText(required.action, FIELD_MAX_CHARS),
+    target: clipText(required.target, FIELD_MAX_CHARS),
     outcome: required.outcome,
-    ...(detail === undefined ? {} : { detail: detail.slice(0, FIELD_MAX_CHARS) }),
+    ...(detail === undefined ? {} : { detail: clipText(detail, FIELD_MAX_CHARS) }),
   });
 }

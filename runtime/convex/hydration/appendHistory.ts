@@ -3,6 +3,7 @@ import type { MutationCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
 import type { OpenConversation } from "../queue/openConversation.ts";
 import type { HistoryMessage } from "../validators.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** Rows per call. A turn adds a handful; more is a mistake. */
 export const HISTORY_APPEND_MAX = 200;
@@ -29,9 +30,8 @@ export async function appendHistory(
       role: message.role,
       // Clipped rather than refused: an over-long row must not cost a person the answer.
       content:
-        message.content.length > HISTORY_CONTENT_MAX_CHARS
-          ? message.content.slice(0, HISTORY_CONTENT_MAX_CHARS) + CLIPPED
-          : message.content,
+        clipText(message.content, HISTORY_CONTENT_MAX_CHARS) +
+        (message.content.length > HISTORY_CONTENT_MAX_CHARS ? CLIPPED : ""),
       // Never the caller's: only backend time counts, and a clock that is behind would age the row past the history window and retention.
       at: open.now,
     });

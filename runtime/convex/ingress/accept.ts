@@ -10,6 +10,7 @@ import type { Payload } from "../validators.ts";
 import { findAlbum, partOf, saveAlbum } from "./albums.ts";
 import { destinationOf, type Incoming } from "./incoming.ts";
 import type { Routed } from "./routing.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** A message that has an agent. */
 export type Accepted = Extract<Routed, { owner: unknown }>;
@@ -104,9 +105,9 @@ function metadataOf(message: PersonMessage): Record<string, string> {
   return {
     senderName: message.sender.name,
     chatType: message.chat.isPrivate ? "private" : "group",
-    ...(message.chat.title === null ? {} : { chatTitle: message.chat.title.slice(0, 128) }),
+    ...(message.chat.title === null ? {} : { chatTitle: clipText(message.chat.title, 128) }),
     ...(message.sender.languageCode === null
       ? {}
-      : { languageCode: message.sender.languageCode.slice(0, 16) }),
+      : { languageCode: clipText(message.sender.languageCode, 16) }),
   };
 }

@@ -30,6 +30,26 @@ const textsOf = async (t: World): Promise<string[]> =>
   (await outboxOf(t)).map(({ content }) => (content.kind === "text" ? content.plain : "[file]"));
 const group = { chat: { id: -100, type: "supergroup", title: "Team" } };
 
+describe("text that is no Unicode", () => {
+  test("cut out of a long name costs nobody their message", async () => {
+    const t = await openWorld();
+    const from = { id: 42, is_bot: false, first_name: "a".repeat(63), last_name: "\u{1f600}" };
+    // The name's 64th unit is a blank, the 65th and 66th are the emoji: cut one unit further on, in its middle.
+    for (const first_name of [from.first_name, "a".repeat(62)]) {
+      const body = messageUpdate("hi", { from: { ...from, first_name } });
+      expect((await deliver(t, { body })).status).toBe(202);
+    }
+    const names = (await messagesOf(t)).map(({ payload }) => payload.metadata?.["senderName"] ?? "");
+    expect(names).toEqual(["a".repeat(63) + " ", "a".repeat(62) + " "]);
+  });
+
+  test("in the update itself is replaced, and the rest is read", async () => {
+    const t = await openWorld();
+    expect((await deliver(t, { body: messageUpdate("half \ud83d of it") })).status).toBe(202);
+    expect((await messagesOf(t)).map(({ payload }) => payload.messageText)).toEqual(["half \ufffd of it"]);
+  });
+});
+
 describe("the door", () => {
   test("a call without the secret, with a wrong one or with another bot's is refused and changes nothing", async () => {
     const t = await openWorld();

@@ -1,6 +1,7 @@
 /** Telegram delivers at least once: what was seen, and what cannot be digested. */
 import type { MutationCtx } from "../_generated/server.js";
 import { parseUpdate, type ParsedUpdate } from "../policy/telegramUpdate.ts";
+import { wellFormed } from "../policy/clipText.ts";
 
 /** One of a bot's updates. */
 export type UpdateKey = { botSecretRef: string; updateId: number };
@@ -12,7 +13,10 @@ export function parseBody(body: string): ParsedUpdate {
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    // Half of a surrogate pair, written as an escape, would fail every transaction that stores it.
+    return JSON.parse(text, (_key, value: unknown) =>
+      typeof value === "string" ? wellFormed(value) : value,
+    ) as unknown;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

@@ -4,6 +4,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 import { splitByDay } from "../policy/spend.ts";
 import { deleteSignals, signalDrain, signalServe } from "./signals.ts";
+import { clipText } from "../policy/clipText.ts";
 
 type Worker = Doc<"workers">;
 
@@ -60,7 +61,7 @@ async function bookForRollout(ctx: MutationCtx, worker: Worker, bootFailure: str
         ? {}
         : {
             bootFailures: rollout.bootFailures + 1,
-            lastBootFailure: `${worker.workerId}: ${bootFailure}`.slice(0, REASON_MAX),
+            lastBootFailure: clipText(`${worker.workerId}: ${bootFailure}`, REASON_MAX),
           }),
     });
   }
@@ -111,7 +112,7 @@ export async function drainWorker(
     hasFreeSlot: false,
     retireTo: to,
     drainDeadlineAt: deadlineAt,
-    stopReason: why.slice(0, REASON_MAX),
+    stopReason: clipText(why, REASON_MAX),
     orderedAt: undefined,
     opAttempts: undefined,
     notBefore: undefined,
@@ -165,7 +166,7 @@ export async function endWorker(ctx: MutationCtx, worker: Worker, reason: string
     state: "stopping",
     hasFreeSlot: false,
     retireTo: "end",
-    stopReason: reason.slice(0, REASON_MAX),
+    stopReason: clipText(reason, REASON_MAX),
     orderedAt: undefined,
     opAttempts: undefined,
     notBefore: undefined,
@@ -205,7 +206,7 @@ export async function closeWorker(
     tokenHash: undefined,
     stoppedAt: now,
     // The first reason says why it ended; "destroyed" only that it has.
-    stopReason: worker.stopReason ?? reason.slice(0, REASON_MAX),
+    stopReason: worker.stopReason ?? clipText(reason, REASON_MAX),
     runningSince: undefined,
     op: undefined,
     notBefore: undefined,

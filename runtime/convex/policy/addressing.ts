@@ -5,6 +5,7 @@
  * the bot, replies to one of its messages, or is a command for it. The mention itself is not part of what was said.
  */
 import type { PersonMessage } from "./telegramUpdate.ts";
+import { wellFormed } from "./clipText.ts";
 
 export type BotIdentity = { botId: string; username: string | null };
 
@@ -40,7 +41,7 @@ export function decideAddressed(message: PersonMessage, bot: BotIdentity): Addre
   );
   if (mention !== undefined) {
     const said = message.text.slice(0, mention.offset) + message.text.slice(mention.offset + mention.length);
-    return { addressed: true, command: null, text: said.trim() || message.text };
+    return { addressed: true, command: null, text: wellFormed(said.trim()) || message.text };
   }
   if (message.replyToUserId === bot.botId) return { addressed: true, command: null, text: message.text };
   return { addressed: false };

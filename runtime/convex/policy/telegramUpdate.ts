@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { Attachment } from "../validators.ts";
 import { attachmentsOf, describeMedia, mediaSchema } from "./telegramMedia.ts";
+import { clipText } from "./clipText.ts";
 
 const idSchema = z.number().int();
 const chatSchema = z.object({
@@ -120,7 +121,7 @@ function toEvent(update: z.output<typeof updateSchema>, input: unknown): UpdateE
     };
   }
   const kind = Object.keys(input as object).find((key) => key !== "update_id") ?? "nothing";
-  return { kind: "ignored", reason: `update kind '${kind.slice(0, NAME_UNITS_MAX)}' is not acted on` };
+  return { kind: "ignored", reason: `update kind '${clipText(kind, NAME_UNITS_MAX)}' is not acted on` };
 }
 
 function editEvent(edited: TelegramMessage): UpdateEvent {
@@ -168,7 +169,7 @@ function blankToNull(text: string | undefined): string | null {
 
 function displayName(user: z.output<typeof userSchema>): string {
   const name = [user.first_name, user.last_name].filter(Boolean).join(" ") || user.username || "unknown";
-  return name.slice(0, NAME_UNITS_MAX);
+  return clipText(name, NAME_UNITS_MAX);
 }
 
 function mentionsOf(text: string, entities: readonly z.output<typeof entitySchema>[]): Mention[] {

@@ -7,6 +7,7 @@ import { commitSnapshot } from "../snapshots/finalize.ts";
 import type { Answer, HistoryMessage } from "../validators.ts";
 import { takeHeldTurn } from "./heldTurn.ts";
 import { endTurn } from "./turnEnd.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** Answers beyond this are kept in the outbox only, characters; the row keeps the beginning. */
 const ANSWER_KEPT_CHARS = 100_000;
@@ -43,7 +44,7 @@ export async function completeMessage(
   if (snapshotId !== undefined) await commitSnapshot(ctx, message, snapshotId);
   const end = {
     kind: "done" as const,
-    answerText: completion.answer?.text.slice(0, ANSWER_KEPT_CHARS) ?? null,
+    answerText: completion.answer === null ? null : clipText(completion.answer.text, ANSWER_KEPT_CHARS),
     facts: {
       ...(snapshotId === undefined ? {} : { snapshotId }),
       ...(usage === undefined ? {} : { usage }),

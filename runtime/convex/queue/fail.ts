@@ -5,6 +5,7 @@ import { decideRetry } from "../policy/retry.ts";
 import type { FailOutcome } from "../validators.ts";
 import { takeHeldTurn } from "./heldTurn.ts";
 import { endTurn } from "./turnEnd.ts";
+import { clipText } from "../policy/clipText.ts";
 
 const ERROR_KEPT_CHARS = 2_000;
 
@@ -26,7 +27,7 @@ export async function failMessage(
   const turn = await takeHeldTurn(ctx, worker, failure);
   if (turn.kind !== "held") return nothing;
   const { now, message, open, config } = turn;
-  const lastError = failure.errorMessage.slice(0, ERROR_KEPT_CHARS);
+  const lastError = clipText(failure.errorMessage, ERROR_KEPT_CHARS);
   const setback = { kind: "error" as const, permanent: failure.errorKind === "permanent" };
   const decision = decideRetry(config.retry, message, setback, Math.random());
   if (decision.kind === "give_up") {
@@ -60,7 +61,7 @@ export async function releaseMessage(
     kind: "requeue" as const,
     dueAt: now,
     attempts: decision.attempts,
-    lastError: `Released: ${args.reason}`.slice(0, ERROR_KEPT_CHARS),
+    lastError: clipText(`Released: ${args.reason}`, ERROR_KEPT_CHARS),
   };
   await endTurn(ctx, { message, end, holder: worker, verdict: "neutral", config, open });
   return true;

@@ -21,7 +21,7 @@ const call = {
 
 /** Convex's runtime, as far as it goes: no AbortSignal.timeout, and a fetch that may not look at its signal. */
 function bareRuntime(fetch: () => Promise<Response>): void {
-  vi.stubGlobal("AbortSignal", class {});
+  vi.stubGlobal("AbortSignal", undefined);
   vi.stubGlobal("fetch", fetch);
 }
 
@@ -54,9 +54,9 @@ describe("a call to the outside", () => {
       told = true;
       throw new Error("aborted");
     });
-    const ended = expect(late).rejects.toBeInstanceOf(DeadlineError);
+    const ended = late.catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(50);
-    await ended;
+    expect(await ended).toBeInstanceOf(DeadlineError);
     expect(told).toBe(true);
   });
 });

@@ -11,6 +11,7 @@ import type { MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
 import { PART_UNITS_MAX, textParts } from "../policy/telegramText/parts.ts";
 import { ensureLane, kickLane } from "./lanes.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** Says that more is to come. */
 const MORE = " \u2026";
@@ -88,7 +89,7 @@ export async function showPreview(
 
 /** What is shown of the text so far; null while it shows nothing. */
 function previewContent(text: string): { kind: "text"; html: string; plain: string } | null {
-  const [part] = textParts(text.slice(0, TEXT_UNITS_MAX));
+  const [part] = textParts(clipText(text, TEXT_UNITS_MAX));
   if (part === undefined) return null;
   const more = part.html.length + MORE.length <= PART_UNITS_MAX ? MORE : "";
   return { kind: "text", html: part.html + more, plain: part.plain + more };

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { readCappedText } from "./cappedBody.ts";
 import { withinDeadline } from "./deadline.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** An answer echoes the message that was sent, at most a few dozen kB; more is not Telegram speaking. */
 const RESPONSE_BYTES_MAX = 256 * 1_024;
@@ -122,5 +123,5 @@ function describeChain(error: unknown): string {
 }
 
 function clean(text: string, token: string): string {
-  return text.replaceAll(token, "<token>").slice(0, DESCRIPTION_UNITS_MAX);
+  return clipText(text.replaceAll(token, "<token>"), DESCRIPTION_UNITS_MAX);
 }

@@ -1,5 +1,6 @@
 /** What needs an operator: one row per kind, gone when it is over. */
 import type { MutationCtx } from "../_generated/server.js";
+import { clipText } from "../policy/clipText.ts";
 
 /** Longest text kept; providers' bodies can be long. */
 const MESSAGE_MAX = 1_000;
@@ -10,7 +11,7 @@ export async function raiseAlert(ctx: MutationCtx, kind: string, message: string
     .query("scalerAlerts")
     .withIndex("by_kind", (q) => q.eq("kind", kind))
     .first();
-  const shown = message.slice(0, MESSAGE_MAX);
+  const shown = clipText(message, MESSAGE_MAX);
   if (existing === null) {
     await ctx.db.insert("scalerAlerts", { kind, message: shown, since: now, lastAt: now, count: 1 });
   } else {

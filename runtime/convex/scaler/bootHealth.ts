@@ -5,6 +5,7 @@ import { bootsFail } from "../policy/bootHealth.ts";
 import { clearAlerts, raiseAlert } from "./alerts.ts";
 import { activeRollout } from "./rolloutStart.ts";
 import { readScalerState } from "./state.ts";
+import { clipText } from "../policy/clipText.ts";
 
 const ALERT = "boot";
 const REASON_MAX = 300;
@@ -22,7 +23,7 @@ export async function noteBootFailure(
   const bootHealth = {
     failures: (state.bootHealth?.failures ?? 0) + 1,
     lastFailureAt: Date.now(),
-    reason: reason.slice(0, REASON_MAX),
+    reason: clipText(reason, REASON_MAX),
   };
   await ctx.db.patch("scalerState", state._id, { bootHealth });
   if (bootsFail(bootHealth)) {

@@ -3,6 +3,7 @@ import { ProviderError } from "../machines/providerError.ts";
 import type { MachineProvider, ObservedMachine } from "../machines/provider.ts";
 import { isOver, readMachineState } from "../policy/machineStates.ts";
 import type { Failure, Instruction, Outcome } from "./shapes.ts";
+import { clipText } from "../policy/clipText.ts";
 
 type CreateInstruction = Extract<Instruction, { kind: "create" }>;
 type MachineInstruction = Extract<Instruction, { kind: "machine" }>;
@@ -11,7 +12,7 @@ type MachineInstruction = Extract<Instruction, { kind: "machine" }>;
 export function toFailure(error: unknown): Failure {
   if (!(error instanceof ProviderError)) throw error;
   const retryAfterMs = error.failure.kind === "rate_limited" ? error.failure.retryAfterMs : null;
-  return { kind: error.failure.kind, message: error.message.slice(0, 1_000), retryAfterMs };
+  return { kind: error.failure.kind, message: clipText(error.message, 1_000), retryAfterMs };
 }
 
 /** `w-…` as a volume's name: Fly allows lower-case letters, digits and underscores. */

@@ -14,6 +14,7 @@ import { readSecret } from "../secrets/read.ts";
 import { volumeName } from "./calls.ts";
 import { factoryOwner } from "./environment.ts";
 import { readScalerState } from "./state.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** Things ended per run; the next night takes the rest. */
 const ENDED_MAX = 100;
@@ -110,7 +111,7 @@ async function attempt(
     list.push(label);
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
-    report.failed.push(`${label}: ${error.message}`.slice(0, 300));
+    report.failed.push(clipText(`${label}: ${error.message}`, 300));
   }
 }
 

@@ -1,5 +1,6 @@
 /** The scaler's log for people: what it decided and why. */
 import type { MutationCtx } from "../_generated/server.js";
+import { clipText } from "../policy/clipText.ts";
 
 /** Rows kept; about a day of a busy environment. */
 const DECISIONS_MAX = 500;
@@ -28,7 +29,7 @@ export async function logDecision(
     at: Date.now(),
     generation,
     seq,
-    text: text.slice(0, 1_000),
+    text: clipText(text, 1_000),
     ...numbers,
   });
   const surplus = await ctx.db

@@ -4,6 +4,7 @@ import { advice, backoffMs, REGION_BLOCK_MS } from "../policy/providerBackoff.ts
 import { clearAlerts, raiseAlert } from "./alerts.ts";
 import type { Failure, OpKind } from "./shapes.ts";
 import { readScalerState } from "./state.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /** Alerts that a call which succeeds puts an end to. */
 const MENDED_BY_SUCCESS = [
@@ -47,7 +48,7 @@ export async function noteProviderHealth(
   await ctx.db.patch("scalerState", state._id, {
     failures,
     backoffUntil: Date.now() + waitMs,
-    blockedBy: failure.message.slice(0, 300),
+    blockedBy: clipText(failure.message, 300),
   });
   const told = advice(failure.kind);
   if (told !== null) await raiseAlert(ctx, failure.kind, `${told} (${failure.message})`);

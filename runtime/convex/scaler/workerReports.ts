@@ -7,6 +7,7 @@ import { forgetBootFailures } from "./bootHealth.ts";
 import { kickScaler, noteWorkerIdle } from "./kick.ts";
 import type { ReadyReport } from "../validators.ts";
 import { signalServe } from "../machines/signals.ts";
+import { clipText } from "../policy/clipText.ts";
 
 /**
  * The worker's gateway runs and its probe turn was answered: it may claim from now on.
@@ -62,10 +63,10 @@ export async function reportStopped(
       ? {
           state: "stopping" as const,
           retireTo: "end" as const,
-          stopReason: `worker left: ${reason}`.slice(0, 500),
+          stopReason: clipText(`worker left: ${reason}`, 500),
         }
       : {}),
   });
-  await kickScaler(ctx, `${worker.workerId} left: ${reason}`.slice(0, 200));
+  await kickScaler(ctx, clipText(`${worker.workerId} left: ${reason}`, 200));
   return true;
 }

@@ -3,6 +3,7 @@ import type { Infer } from "convex/values";
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 import type { vStoredFile } from "./tables.ts";
+import { clipText } from "../policy/clipText.ts";
 
 export type StoredFile = Infer<typeof vStoredFile>;
 
@@ -61,7 +62,7 @@ export async function retireSnapshot(
   await ctx.db.patch("dataSnapshots", snapshot._id, {
     status,
     current: false,
-    ...(errorMessage === undefined ? {} : { errorMessage: errorMessage.slice(0, 500) }),
+    ...(errorMessage === undefined ? {} : { errorMessage: clipText(errorMessage, 500) }),
   });
 }
 

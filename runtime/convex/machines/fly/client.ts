@@ -4,6 +4,7 @@
  */
 import { DeadlineError, withinDeadline } from "../../replies/deadline.ts";
 import { classifyFailure, type ProviderExchange, type ProviderFailure } from "../../policy/providerErrors.ts";
+import { clipText } from "../../policy/clipText.ts";
 
 /** Longest part of an answer's body kept in an error, characters. */
 const BODY_SHOWN_MAX = 1_000;
@@ -21,7 +22,7 @@ export class FlyApiError extends Error {
   constructor(method: HttpMethod, path: string, exchange: ProviderExchange) {
     const shown =
       exchange.type === "answer"
-        ? exchange.body.slice(0, BODY_SHOWN_MAX) || `HTTP ${exchange.status}`
+        ? clipText(exchange.body, BODY_SHOWN_MAX) || `HTTP ${exchange.status}`
         : exchange.type === "timeout"
           ? "no answer in time"
           : `no connection (${exchange.code ?? "network error"})`;

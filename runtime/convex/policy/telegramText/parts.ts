@@ -2,6 +2,7 @@
 import { parseMarkdown } from "./markdown.ts";
 import { type Span, renderHtml, renderPlain } from "./spans.ts";
 import { splitSpans } from "./split.ts";
+import { clipText } from "../clipText.ts";
 
 /** Telegram refuses longer messages; counted in UTF-16 units of the HTML, which is never shorter than what is shown. */
 export const PART_UNITS_MAX = 4_096;
@@ -20,5 +21,5 @@ export function textParts(markdown: string): TextPart[] {
 }
 
 function renderPart(spans: readonly Span[]): TextPart {
-  return { html: renderHtml(spans), plain: renderPlain(spans).slice(0, PART_UNITS_MAX) };
+  return { html: renderHtml(spans), plain: clipText(renderPlain(spans), PART_UNITS_MAX) };
 }
