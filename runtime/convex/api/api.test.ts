@@ -42,6 +42,42 @@ async function answerIt(t: World, messageId: string, text: string): Promise<void
   });
 }
 
+describe("what Convex cannot store is refused with its reason", () => {
+  test.each([
+    ["a text with half of a surrogate pair", { text: "half \ud83d" }, /body: .*surrogate/],
+    ["a key that is no ASCII", { metadata: { "Schl\u00fcssel": "x" } }, /body\.metadata/],
+    ["a key of the system's", { metadata: { $ref: "x" } }, /body\.metadata/],
+    ["a key that begins with an underscore", { metadata: { _id: "x" } }, /body\.metadata/],
+    ["an empty key", { metadata: { "": "x" } }, /body\.metadata/],
+    [
+      "more facts than 32",
+      { metadata: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`k${i}`, "x"])) },
+      /body\.metadata.*32/,
+    ],
+  ])("%s", async (_what, changes, problem) => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const refused = await post(t, serviceKey, "/messages", { ...hello, ...changes });
+    expect(refused).toMatchObject({
+      status: 400,
+      json: { error: { code: "invalid_argument", retryable: false } },
+    });
+    expect(refused.json.error.message).toMatch(problem);
+    expect(await t.run((ctx) => ctx.db.query("messageQueue").collect())).toEqual([]);
+  });
+
+  test("and what it can is taken", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const metadata = { "plan name": "x", "a.b-c/d": "\u00fc\u{1f600}", Z9: "" };
+    const sent = await post(t, serviceKey, "/messages", { ...hello, text: "\u{1f600}", metadata });
+    expect(sent.status).toBe(202);
+    expect(await t.run((ctx) => ctx.db.query("messageQueue").collect())).toMatchObject([
+      { payload: { metadata } },
+    ]);
+  });
+});
+
 describe("a message over the API", () => {
   test("is accepted, answered, and read back", async () => {
     const t = await openWorld();

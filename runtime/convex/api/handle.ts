@@ -7,6 +7,7 @@ import * as z from "zod";
 import { internal } from "../_generated/api.js";
 import { type ActionCtx, httpAction } from "../_generated/server.js";
 import { type ErrorCode, errorKinds, FactoryError, factoryErrorOf } from "../errors.ts";
+import { wellFormed } from "../policy/clipText.ts";
 import { keyIdOfHeader } from "../policy/serviceKey.ts";
 import { readCappedText } from "../replies/cappedBody.ts";
 import { sha256Hex } from "../secrets/digest.ts";
@@ -170,12 +171,23 @@ async function readBody(request: Request, operation: Operation): Promise<unknown
   if (text === null) throw new FactoryError("payload_too_large", `The body may have ${BODY_BYTES_MAX} bytes`);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(text, requireUnicode);
   } catch (error) {
     if (error instanceof SyntaxError) throw new FactoryError("invalid_argument", "body: not valid JSON");
     throw error;
   }
   return parse(operation.body, value, "body");
+}
+
+/** Replacing what cannot be stored would make one of two ids; it is for the caller to mend. @throws invalid_argument */
+function requireUnicode(_key: string, value: unknown): unknown {
+  if (typeof value === "string" && wellFormed(value) !== value) {
+    throw new FactoryError(
+      "invalid_argument",
+      "body: text holds half of a surrogate pair, which is no Unicode",
+    );
+  }
+  return value;
 }
 
 function idempotencyKey(request: Request): string | null {

@@ -11,9 +11,21 @@ export const agentKey = z.string().min(1).max(128);
 /** Ids that the factory gives out. */
 export const factoryId = z.string().min(1).max(64);
 export const time = z.number().describe("Milliseconds since the epoch, backend time");
+const FACTS_MAX = 32;
+/** Names of facts become names of fields: Convex takes printable ASCII, and keeps `$` and `_` at the front to itself. */
+const factName = z
+  .string()
+  .max(128)
+  .regex(/^(?![$_])[\x20-\x7e]+$/);
 export const metadata = z
-  .record(z.string().max(128), z.string().max(2_048))
-  .describe("Up to 32 facts for the agent");
+  .record(factName, z.string().max(2_048), {
+    error: ({ code }) =>
+      code === "invalid_key"
+        ? "names have 1 to 128 printable ASCII characters, the first neither $ nor _"
+        : undefined,
+  })
+  .refine((facts) => Object.keys(facts).length <= FACTS_MAX, `may have at most ${FACTS_MAX} facts`)
+  .describe(`Up to ${FACTS_MAX} facts for the agent`);
 
 export const errorShape = z.object({
   error: z.object({
