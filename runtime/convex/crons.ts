@@ -29,6 +29,7 @@ crons.daily("destroy orphan machines", { hourUTC: 4, minuteUTC: 7 }, internal.sc
 
 // ---- ingress, replies, snapshots
 crons.hourly("forget Telegram update ids", { minuteUTC: 11 }, internal.ingress.prune.pruneIngress, {});
+crons.interval("take up lost lanes", { minutes: 5 }, internal.replies.sweep.sweepLanes, {});
 crons.daily(
   "delete old deliveries",
   { hourUTC: 3, minuteUTC: 27 },

@@ -150,6 +150,7 @@ export const pruneOutbox = internalMutation({
     const { finishedMessageMs, deadLetterMs } = active.config.retention;
     const now = Date.now();
     let deleted = 0;
+    let more = false;
     for (const state of ["sent", "cancelled", "failed", "unknown"] as const) {
       const keepMs = state === "sent" || state === "cancelled" ? finishedMessageMs : deadLetterMs;
       const old = await ctx.db
@@ -162,9 +163,10 @@ export const pruneOutbox = internalMutation({
         if (part.content.kind === "file") await deleteUnheld(ctx, part.content.storageId);
       }
       deleted += old.length;
-      if (old.length === PRUNE_BATCH)
-        await ctx.scheduler.runAfter(0, internal.replies.deliveries.pruneOutbox, {});
+      more ||= old.length === PRUNE_BATCH;
     }
+    // Once, whatever is left: a run per kind would double the runs with each batch.
+    if (more) await ctx.scheduler.runAfter(0, internal.replies.deliveries.pruneOutbox, {});
     return { deleted };
   },
 });

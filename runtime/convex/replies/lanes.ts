@@ -11,6 +11,8 @@ import type { MutationCtx } from "../_generated/server.js";
 
 /** How long a run may take to announce its first part before it is believed dead. */
 const START_GRACE_MS = 30_000;
+/** A timer this late is lost: the scheduler is seldom behind by more than seconds (sweep.ts). */
+export const TIMER_LATE_MS = 60_000;
 
 export function controlLane(conversationId: string): string {
   return `${conversationId}#control`;
@@ -29,9 +31,14 @@ export async function ensureLane(ctx: MutationCtx, lane: string): Promise<Doc<"o
   return created;
 }
 
-/** Starts a run unless one is under way or the lane waits for a later time. */
+/** Starts a run unless one is under way or the lane waits for a later time. A run whose watchdog is lost is looked after. */
 export async function kickLane(ctx: MutationCtx, lane: Doc<"outboxLanes">, now: number): Promise<void> {
-  if (lane.busyUntil !== undefined) return;
+  if (lane.busyUntil !== undefined) {
+    if (lane.busyUntil >= now - TIMER_LATE_MS) return;
+    const { _id: laneId, run } = lane;
+    await ctx.scheduler.runAfter(0, internal.replies.delivery.watchLane, { laneId, run });
+    return;
+  }
   if (lane.wakeAt !== undefined && lane.wakeAt > now) return;
   await startRun(ctx, lane, now);
 }

@@ -103,5 +103,6 @@ export const replyTables = {
     wakeAt: v.optional(v.number()),
   })
     .index("by_lane", ["lane"])
-    .index("by_busy_until", ["busyUntil"]),
+    .index("by_busy_until", ["busyUntil"])
+    .index("by_wake_at", ["wakeAt"]),
 };
