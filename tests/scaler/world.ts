@@ -85,7 +85,7 @@ export class World {
   private revision: number | null = null;
 
   private constructor() {
-    this.t = convexTest(schema, modules);
+    this.t = convexTest({ schema, modules, transactionLimits: true });
     this.provider = new MemoryProvider("af-test", ownerNetwork(OWNER));
     current.provider = this.provider;
   }

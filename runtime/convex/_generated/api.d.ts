@@ -133,6 +133,7 @@ import type * as policy_secretRef from "../policy/secretRef.js";
 import type * as policy_serviceKey from "../policy/serviceKey.js";
 import type * as policy_snapshotManifest from "../policy/snapshotManifest.js";
 import type * as policy_spend from "../policy/spend.js";
+import type * as policy_takeWithin from "../policy/takeWithin.js";
 import type * as policy_telegramMedia from "../policy/telegramMedia.js";
 import type * as policy_telegramText_inline from "../policy/telegramText/inline.js";
 import type * as policy_telegramText_markdown from "../policy/telegramText/markdown.js";
@@ -377,6 +378,7 @@ declare const fullApi: ApiFromModules<{
   "policy/serviceKey": typeof policy_serviceKey;
   "policy/snapshotManifest": typeof policy_snapshotManifest;
   "policy/spend": typeof policy_spend;
+  "policy/takeWithin": typeof policy_takeWithin;
   "policy/telegramMedia": typeof policy_telegramMedia;
   "policy/telegramText/inline": typeof policy_telegramText_inline;
   "policy/telegramText/markdown": typeof policy_telegramText_markdown;

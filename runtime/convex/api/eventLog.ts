@@ -5,6 +5,7 @@ import { internal } from "../_generated/api.js";
 import { internalMutation, internalQuery, type QueryCtx } from "../_generated/server.js";
 import type { Doc } from "../_generated/dataModel.js";
 import { recordAudit } from "../audit/record.ts";
+import { BATCH_BYTES } from "../policy/takeWithin.ts";
 import { FactoryError } from "../errors.ts";
 
 const PAGE_MAX = 100;
@@ -46,7 +47,7 @@ export const listWebhookEvents = internalQuery({
       .query("webhookEvents")
       .withIndex("by_state_finished", (q) => q.eq("state", state))
       .order("desc")
-      .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems) });
+      .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems), maximumBytesRead: BATCH_BYTES });
     return {
       events: await Promise.all(page.page.map((event) => listed(ctx, event))),
       cursor: page.isDone ? null : page.continueCursor,

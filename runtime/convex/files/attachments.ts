@@ -5,6 +5,7 @@
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
+import { takeWithin } from "../policy/takeWithin.ts";
 import type { Payload } from "../validators.ts";
 import { deleteUnheld, type FileOwner, holderOf } from "./holders.ts";
 
@@ -69,17 +70,24 @@ export async function releaseAttachments(ctx: MutationCtx, message: Id<"messageQ
  *
  * @param cutoff messages that ended at this time or before, ms.
  */
-export async function pruneAttachments(ctx: MutationCtx, cutoff: number, batch: number): Promise<number> {
+export async function pruneAttachments(
+  ctx: MutationCtx,
+  cutoff: number,
+  { rowsMax, bytesMax }: { rowsMax: number; bytesMax: number },
+): Promise<{ deleted: number; more: boolean }> {
   const due: Array<Doc<"messageQueue">> = [];
+  let more = false;
   for (const status of ["done", "cancelled"] as const) {
-    const rows = await ctx.db
+    const rows = ctx.db
       .query("messageQueue")
       .withIndex("by_files_finished", (q) =>
         q.eq("holdsFiles", true).eq("status", status).lte("finishedAt", cutoff),
-      )
-      .take(batch - due.length);
-    due.push(...rows);
-    if (due.length === batch) break;
+      );
+    const taken = await takeWithin(rows, rowsMax, bytesMax);
+    due.push(...taken.rows);
+    more = taken.more;
+    // What is cancelled waits for its own turn: one batch is as large as a transaction should be.
+    if (due.length > 0) break;
   }
   for (const message of due) {
     await releaseAttachments(ctx, message._id);
@@ -89,5 +97,6 @@ export async function pruneAttachments(ctx: MutationCtx, cutoff: number, batch: 
       payload: { ...message.payload, attachments },
     });
   }
-  return due.length;
+  // Of two kinds only one was looked at when it had something; the next call looks again.
+  return { deleted: due.length, more: more || due.length > 0 };
 }

@@ -2,6 +2,7 @@
 import { paginationOptsValidator } from "convex/server";
 import { v } from "convex/values";
 import { internalQuery } from "../_generated/server.js";
+import { BATCH_BYTES } from "../policy/takeWithin.ts";
 import { findConversation } from "../queue/openConversation.ts";
 import { vHistoryRole } from "../validators.ts";
 
@@ -22,7 +23,7 @@ export const listConversationMessages = internalQuery({
       .query("conversationMessages")
       .withIndex("by_conversation_seq", (q) => q.eq("conversation", conversation._id))
       .order("desc")
-      .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems) });
+      .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems), maximumBytesRead: BATCH_BYTES });
     return {
       messages: page.page.map(({ seq, role, content, at }) => ({ seq, role, content, at })),
       cursor: page.isDone ? null : page.continueCursor,

@@ -6,6 +6,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery, type MutationCtx } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfig } from "../config/read.ts";
+import { BATCH_BYTES, type Taken, takeWithin } from "../policy/takeWithin.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { refreshHead } from "./heads.ts";
@@ -13,8 +14,9 @@ import { openConversation, saveConversation } from "./openConversation.ts";
 import { listByStatus, vMessagePage } from "./stats.ts";
 import { wakeForHead } from "./wake.ts";
 
-/** Messages per transaction. */
+/** Messages per transaction, and their bytes: a replay also reads what then stands first in line. */
 const BATCH = 25;
+const BYTES = BATCH_BYTES / 2;
 
 /** Back to the end of its conversation's line, with all its attempts. */
 async function replayOne(
@@ -71,30 +73,31 @@ type Selection = {
 async function select(
   ctx: MutationCtx,
   { messageIds, until }: Selection,
-): Promise<Array<Doc<"messageQueue">>> {
+): Promise<Taken<Doc<"messageQueue">> & { looked: number }> {
   if (messageIds === undefined) {
-    return await ctx.db
+    const all = ctx.db
       .query("messageQueue")
       .withIndex("by_status_finished", (q) =>
         q.eq("status", "dead_letter").lte("finishedAt", until ?? Date.now()),
-      )
-      .take(BATCH);
+      );
+    return { ...(await takeWithin(all, BATCH, BYTES)), looked: 0 };
   }
-  const found = [];
-  for (const id of messageIds.slice(0, BATCH)) {
-    const message = await ctx.db.get("messageQueue", id);
-    if (message !== null) found.push(message);
+  let looked = 0;
+  async function* named(): AsyncGenerator<Doc<"messageQueue">> {
+    for (const id of messageIds ?? []) {
+      const message = await ctx.db.get("messageQueue", id);
+      if (message !== null) yield message;
+      looked += 1;
+    }
   }
-  return found;
+  return { ...(await takeWithin(named(), BATCH, BYTES)), looked };
 }
 
 /** What is left for the next transaction, or null. A batch in which nothing could be done ends the run. */
-function rest(args: Selection, found: number, done: number): Selection | null {
-  if (args.messageIds !== undefined) {
-    const messageIds = args.messageIds.slice(BATCH);
-    return messageIds.length > 0 ? { ...args, messageIds } : null;
-  }
-  return found === BATCH && done > 0 ? { ...args, until: args.until ?? Date.now() } : null;
+function rest(args: Selection, selected: { more: boolean; looked: number }, done: number): Selection | null {
+  if (!selected.more) return null;
+  if (args.messageIds !== undefined) return { ...args, messageIds: args.messageIds.slice(selected.looked) };
+  return done > 0 ? { ...args, until: args.until ?? Date.now() } : null;
 }
 
 async function audit(ctx: MutationCtx, action: string, args: Selection, count: number): Promise<void> {
@@ -121,10 +124,10 @@ export const replayDeadLetters = internalMutation({
   returns: v.object({ replayed: v.number(), more: v.boolean() }),
   handler: async (ctx, args): Promise<{ replayed: number; more: boolean }> => {
     const { config } = await readRuntimeConfig(ctx);
-    const found = await select(ctx, args);
+    const selected = await select(ctx, args);
     let replayed = 0;
-    for (const message of found) if (await replayOne(ctx, message, config)) replayed += 1;
-    const next = rest(args, found.length, replayed);
+    for (const message of selected.rows) if (await replayOne(ctx, message, config)) replayed += 1;
+    const next = rest(args, selected, replayed);
     if (next !== null) await ctx.scheduler.runAfter(0, internal.queue.deadLetters.replayDeadLetters, next);
     if (replayed > 0) await kickScaler(ctx, "dead letters were replayed");
     await audit(ctx, "deadLetter.replay", args, replayed);
@@ -137,10 +140,10 @@ export const discardDeadLetters = internalMutation({
   args: selection,
   returns: v.object({ discarded: v.number(), more: v.boolean() }),
   handler: async (ctx, args): Promise<{ discarded: number; more: boolean }> => {
-    const found = await select(ctx, args);
+    const selected = await select(ctx, args);
     let discarded = 0;
-    for (const message of found) if (await discardOne(ctx, message)) discarded += 1;
-    const next = rest(args, found.length, discarded);
+    for (const message of selected.rows) if (await discardOne(ctx, message)) discarded += 1;
+    const next = rest(args, selected, discarded);
     if (next !== null) await ctx.scheduler.runAfter(0, internal.queue.deadLetters.discardDeadLetters, next);
     await audit(ctx, "deadLetter.discard", args, discarded);
     return { discarded, more: next !== null };

@@ -7,12 +7,13 @@ import { internal } from "../_generated/api.js";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
+import { takeWithin } from "../policy/takeWithin.ts";
 import { requestAbort } from "./cancel.ts";
 import { findHead, refreshHead } from "./heads.ts";
 import { findConversation, openConversation, saveConversation } from "./openConversation.ts";
 import { wakeForHead } from "./wake.ts";
 
-/** Messages per transaction: a payload has up to 512 kB, and a transaction reads 16 MB. */
+/** Messages per transaction, where they are not so large that their bytes end it earlier. */
 const BATCH = 25;
 
 const vLeaving = v.object({
@@ -51,18 +52,17 @@ export async function leaveConversation(
 async function leaveStep(ctx: MutationCtx, leaving: Leaving): Promise<Left> {
   const { source, beforeSeq } = leaving;
   const stopped = await stopRunning(ctx, leaving);
-  const waiting = await ctx.db
+  const inLine = ctx.db
     .query("messageQueue")
     .withIndex("by_conversation_status_seq", (q) =>
       q.eq("conversation", leaving.conversation).eq("status", "queued").lt("seq", beforeSeq),
     )
-    .order("desc")
-    .take(BATCH);
+    .order("desc");
+  const { rows: waiting, more } = await takeWithin(inLine, BATCH);
   const theirs = waiting.filter((message) => message.source === source);
   await dropAll(ctx, leaving, theirs);
   const last = waiting.at(-1);
-  const more = last !== undefined && waiting.length === BATCH;
-  if (more) {
+  if (more && last !== undefined) {
     await ctx.scheduler.runAfter(0, internal.queue.leave.leaveRest, {
       leaving: { ...leaving, beforeSeq: last.seq },
     });

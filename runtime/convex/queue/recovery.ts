@@ -21,10 +21,11 @@ import { endTurn, openForTurn, type TurnEnd } from "./turnEnd.ts";
 
 export const LEASE_EXPIRED_ERROR = "Lease expired while processing";
 
-/** Leases handled per transaction of the sweep. */
-const SWEEP_PAGE = 32;
-/** More than the slots of any worker (scaling.jobsPerWorker is at most 64). */
-const WORKER_LEASES_MAX = 128;
+/**
+ * Leases handled per transaction. Each reads its message and the next in line and writes the first, of up to half a MiB
+ * each (queue.payloadMaxBytes): more of them would not fit Convex's 16 MiB of reads.
+ */
+const PAGE = 8;
 
 type Taken = {
   message: Doc<"messageQueue">;
@@ -134,7 +135,7 @@ export const sweepLeases = internalMutation({
     const page = await ctx.db
       .query("conversationHeads")
       .withIndex("by_lease_expiry", (q) => q.eq("state", "leased").lte("leaseExpiresAt", until))
-      .paginate({ numItems: SWEEP_PAGE, cursor: args.cursor ?? null });
+      .paginate({ numItems: PAGE, cursor: args.cursor ?? null });
     let recovered = 0;
     for (const head of page.page) {
       if ((await recoverHead(ctx, head, active.config, now, true)) !== null) recovered += 1;
@@ -151,7 +152,7 @@ export const sweepLeases = internalMutation({
 });
 
 /**
- * Takes all leases of a worker back at once. Called by the scaler when a machine is gone: waiting for expiry
+ * Takes all leases of a worker back at once, a page per transaction. Called by the scaler when a machine is gone: waiting for expiry
  * would only delay the people who wait.
  */
 export const recoverWorker = internalMutation({
@@ -161,16 +162,16 @@ export const recoverWorker = internalMutation({
     /** true for a drain that ran out of time: planned, so no attempt is spent. Default false: a crash. */
     planned: v.optional(v.boolean()),
   },
-  returns: v.object({ recovered: v.number() }),
-  handler: async (ctx, { workerId, reason, planned }): Promise<{ recovered: number }> => {
+  returns: v.object({ recovered: v.number(), more: v.boolean() }),
+  handler: async (ctx, { workerId, reason, planned }): Promise<{ recovered: number; more: boolean }> => {
     const active = await readRuntimeConfigOrNull(ctx);
-    if (active === null) return { recovered: 0 };
+    if (active === null) return { recovered: 0, more: false };
     const now = Date.now();
     const setback: Setback = planned === true ? { kind: "release" } : { kind: "crash" };
     const heads = await ctx.db
       .query("conversationHeads")
       .withIndex("by_worker", (q) => q.eq("workerId", workerId))
-      .take(WORKER_LEASES_MAX);
+      .take(PAGE);
     let recovered = 0;
     for (const head of heads) {
       const message = await ctx.db.get("messageQueue", head.message);
@@ -180,6 +181,12 @@ export const recoverWorker = internalMutation({
       if ((await recoverLease(ctx, taken, active.config, now)) !== null) recovered += 1;
     }
     if (recovered > 0) await kickScaler(ctx, `${workerId} lost ${recovered} leases`);
-    return { recovered };
+    // What was recovered has left the range. A page of rows that are not fit for it ends the run: the sweep passes them.
+    const more = heads.length === PAGE && recovered > 0;
+    if (more) {
+      const rest = { workerId, reason, ...(planned === undefined ? {} : { planned }) };
+      await ctx.scheduler.runAfter(0, internal.queue.recovery.recoverWorker, rest);
+    }
+    return { recovered, more };
   },
 });

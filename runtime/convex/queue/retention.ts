@@ -13,11 +13,16 @@ import {
   type RetentionKind,
   retentionCutoff,
 } from "../policy/retention.ts";
+import { BATCH_BYTES, type Taken, takeWithin } from "../policy/takeWithin.ts";
 import { pruneAttachments, releaseAttachments } from "../files/attachments.ts";
 import { emptyTally, saveTally } from "./counters.ts";
 
-/** Documents per transaction: some carry 100 kB, and Convex limits what one transaction reads. */
+/** Documents per transaction, where they are not so large that their bytes end it earlier. */
 const BATCH = 64;
+
+/** What one transaction deleted, and whether there is more of it. */
+type Pruned = { deleted: number; more: boolean };
+const pruned = ({ rows, more }: Taken<unknown>): Pruned => ({ deleted: rows.length, more });
 
 async function deleteMessage(ctx: MutationCtx, message: Doc<"messageQueue">): Promise<void> {
   if (message.holdsFiles === true) await releaseAttachments(ctx, message._id);
@@ -31,23 +36,26 @@ async function pruneMessages(
   ctx: MutationCtx,
   status: "done" | "cancelled" | "dead_letter",
   cutoff: number,
-): Promise<number> {
-  const rows = await ctx.db
+): Promise<Pruned> {
+  const old = ctx.db
     .query("messageQueue")
-    .withIndex("by_status_finished", (q) => q.eq("status", status).lte("finishedAt", cutoff))
-    .take(BATCH);
+    // A message without an end stands before all others in this index and is never old enough.
+    .withIndex("by_status_finished", (q) =>
+      q.eq("status", status).gte("finishedAt", 0).lte("finishedAt", cutoff),
+    );
+  const { rows, more } = await takeWithin(old, BATCH);
   // The index already says so; a rule this destructive is checked on the row itself.
   const due = rows.filter((row) => isDueForDeletion(row, cutoff));
   for (const row of due) await deleteMessage(ctx, row);
-  return due.length;
+  return { deleted: due.length, more };
 }
 
-async function pruneWorkers(ctx: MutationCtx, cutoff: number): Promise<number> {
-  const rows = await ctx.db
+async function pruneWorkers(ctx: MutationCtx, cutoff: number): Promise<Pruned> {
+  const stopped = ctx.db
     .query("workers")
-    .withIndex("by_stopped_at", (q) => q.eq("state", "stopped").gt("stoppedAt", 0).lte("stoppedAt", cutoff))
-    .take(BATCH);
-  for (const row of rows) {
+    .withIndex("by_stopped_at", (q) => q.eq("state", "stopped").gt("stoppedAt", 0).lte("stoppedAt", cutoff));
+  const old = await takeWithin(stopped, BATCH);
+  for (const row of old.rows) {
     const signals = await ctx.db
       .query("workerSignals")
       .withIndex("by_worker_id", (q) => q.eq("workerId", row.workerId))
@@ -55,28 +63,24 @@ async function pruneWorkers(ctx: MutationCtx, cutoff: number): Promise<number> {
     if (signals !== null) await ctx.db.delete("workerSignals", signals._id);
     await ctx.db.delete("workers", row._id);
   }
-  return rows.length;
+  return pruned(old);
 }
 
-async function pruneHistory(ctx: MutationCtx, cutoff: number): Promise<number> {
-  const rows = await ctx.db
-    .query("conversationMessages")
-    .withIndex("by_at", (q) => q.lte("at", cutoff))
-    .take(BATCH);
-  for (const row of rows) await ctx.db.delete("conversationMessages", row._id);
-  return rows.length;
+async function pruneHistory(ctx: MutationCtx, cutoff: number): Promise<Pruned> {
+  const rows = ctx.db.query("conversationMessages").withIndex("by_at", (q) => q.lte("at", cutoff));
+  const old = await takeWithin(rows, BATCH);
+  for (const row of old.rows) await ctx.db.delete("conversationMessages", row._id);
+  return pruned(old);
 }
 
-async function pruneAudit(ctx: MutationCtx, cutoff: number): Promise<number> {
-  const rows = await ctx.db
-    .query("auditLog")
-    .withIndex("by_at", (q) => q.lte("at", cutoff))
-    .take(BATCH);
-  for (const row of rows) await ctx.db.delete("auditLog", row._id);
-  return rows.length;
+async function pruneAudit(ctx: MutationCtx, cutoff: number): Promise<Pruned> {
+  const rows = ctx.db.query("auditLog").withIndex("by_at", (q) => q.lte("at", cutoff));
+  const old = await takeWithin(rows, BATCH);
+  for (const row of old.rows) await ctx.db.delete("auditLog", row._id);
+  return pruned(old);
 }
 
-async function pruneKind(ctx: MutationCtx, kind: RetentionKind, cutoff: number): Promise<number> {
+async function pruneKind(ctx: MutationCtx, kind: RetentionKind, cutoff: number): Promise<Pruned> {
   switch (kind) {
     case "done":
     case "cancelled":
@@ -89,7 +93,7 @@ async function pruneKind(ctx: MutationCtx, kind: RetentionKind, cutoff: number):
     case "workers":
       return await pruneWorkers(ctx, cutoff);
     case "attachments":
-      return await pruneAttachments(ctx, cutoff, BATCH);
+      return await pruneAttachments(ctx, cutoff, { rowsMax: BATCH, bytesMax: BATCH_BYTES });
   }
 }
 
@@ -110,8 +114,8 @@ export const pruneBatch = internalMutation({
   handler: async (ctx, { kind }): Promise<{ deleted: number; more: boolean }> => {
     const active = await readRuntimeConfigOrNull(ctx);
     if (active === null) return { deleted: 0, more: false };
-    const deleted = await pruneKind(ctx, kind, retentionCutoff(kind, active.config.retention, Date.now()));
-    const more = deleted === BATCH;
+    const cutoff = retentionCutoff(kind, active.config.retention, Date.now());
+    const { deleted, more } = await pruneKind(ctx, kind, cutoff);
     if (more) await ctx.scheduler.runAfter(0, internal.queue.retention.pruneBatch, { kind });
     return { deleted, more };
   },

@@ -2,6 +2,7 @@
 import { type PaginationOptions, paginationOptsValidator } from "convex/server";
 import { type Infer, v } from "convex/values";
 import { internalQuery, type QueryCtx } from "../_generated/server.js";
+import { BATCH_BYTES } from "../policy/takeWithin.ts";
 import { type MessageStatus, vMessageStatus } from "../validators.ts";
 import { readCounts } from "./counters.ts";
 import { findConversation } from "./openConversation.ts";
@@ -66,7 +67,7 @@ export async function listByStatus(
     .query("messageQueue")
     .withIndex("by_status_finished", (q) => q.eq("status", status))
     .order("desc")
-    .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems) });
+    .paginate({ ...opts, numItems: Math.min(PAGE_MAX, opts.numItems), maximumBytesRead: BATCH_BYTES });
   return {
     messages: page.page.map((message) => ({
       messageId: message._id,

@@ -12,7 +12,8 @@ import { openConversation } from "./openConversation.ts";
 import { promoteDue } from "./promote.ts";
 import { wakeForHead } from "./wake.ts";
 
-const PROMOTE_BATCH = 32;
+/** Promotions per transaction: each reads and writes a message and reads the next in line, of up to half a MiB each. */
+const PROMOTE_BATCH = 8;
 /** Wake-ups per sweep: each woken worker claims until there is no more. */
 const WAKE_BATCH = 4;
 
@@ -63,6 +64,7 @@ export const sweepQueue = internalMutation({
       .first();
     // In transactions of its own: what one page of leases needs must not fail the rest of the sweep.
     if (expired !== null) await ctx.scheduler.runAfter(0, internal.queue.recovery.sweepLeases, {});
+    if (promoted === PROMOTE_BATCH) await ctx.scheduler.runAfter(0, internal.queue.sweep.sweepQueue, {});
     if (promoted > 0 || woken > 0) await kickScaler(ctx, "the sweep found waiting conversations");
     return { promoted, woken, leasesExpired: expired !== null };
   },

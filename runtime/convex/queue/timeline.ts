@@ -2,6 +2,7 @@
 import { type Infer, v } from "convex/values";
 import type { Doc } from "../_generated/dataModel.js";
 import { internalQuery, type QueryCtx } from "../_generated/server.js";
+import { takeWithin } from "../policy/takeWithin.ts";
 import { isOfAnswer } from "../replies/deliveries.ts";
 import { vMessageStatus } from "../validators.ts";
 import { findConversation } from "./openConversation.ts";
@@ -39,7 +40,7 @@ const PARTS_MAX = 50;
 
 /**
  * `factory:messageTimeline`: the latest messages of one conversation, oldest first, whatever became of them: those that
- * wait or run, too, and those that were given up or cancelled.
+ * wait or run, too, and those that were given up or cancelled. Fewer than `limit` where they are very large.
  */
 export const messageTimeline = internalQuery({
   args: { conversationId: v.string(), limit: v.optional(v.number()) },
@@ -47,12 +48,12 @@ export const messageTimeline = internalQuery({
   handler: async (ctx, { conversationId, limit }): Promise<MessageTimes[]> => {
     const conversation = await findConversation(ctx, conversationId);
     if (conversation === null) return [];
-    const messages = await ctx.db
+    const latest = ctx.db
       .query("messageQueue")
       .withIndex("by_conversation", (q) => q.eq("conversation", conversation._id))
-      .order("desc")
-      .take(Math.min(LIMIT_MAX, Math.max(1, limit ?? 10)));
-    return await Promise.all(messages.reverse().map((message) => timesOf(ctx, message)));
+      .order("desc");
+    const { rows } = await takeWithin(latest, Math.min(LIMIT_MAX, Math.max(1, limit ?? 10)));
+    return await Promise.all(rows.reverse().map((message) => timesOf(ctx, message)));
   },
 });
 

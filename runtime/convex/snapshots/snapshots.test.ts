@@ -26,7 +26,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const newWorld = () => convexTest(schema, modules);
+const newWorld = () => convexTest({ schema, modules, transactionLimits: true });
 type World = ReturnType<typeof newWorld>;
 const hashOf = (name: string): string => name.repeat(64).slice(0, 64);
 const file = (path: string, sha256: string): SnapshotFile => ({

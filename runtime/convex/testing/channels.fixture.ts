@@ -42,7 +42,7 @@ export function setEnvironment(): void {
 /** A world with one enabled agent `default` and the shared bot. */
 export async function openWorld(options: ChannelOptions = {}): Promise<World> {
   setEnvironment();
-  const t = convexTest(schema, modules);
+  const t = convexTest({ schema, modules, transactionLimits: true });
   const config = runtimeConfigSchema.parse({
     provider: {
       appName: "app",

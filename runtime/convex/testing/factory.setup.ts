@@ -60,7 +60,7 @@ export function advance(ms: number): void {
 
 /** A deployment with its config and the agent `support`. */
 export async function createWorld(changes: Partial<RuntimeConfigInput> = {}): Promise<World> {
-  const t = convexTest(schema, modules);
+  const t = convexTest({ schema, modules, transactionLimits: true });
   await t.mutation(internal.factory.applyRuntimeConfig, {
     config: { ...configInput, ...changes },
     expectedRevision: null,
