@@ -78,6 +78,27 @@ describe("what Convex cannot store is refused with its reason", () => {
   });
 });
 
+test("a history of the longest messages is read page by page, none left out", async () => {
+  const t = await openWorld();
+  const { serviceKey } = await makeKey(t, "acme");
+  await post(t, serviceKey, "/messages", hello);
+  const conversation = await t.run((ctx) => ctx.db.query("conversations").first());
+  if (conversation === null) throw new Error("no conversation");
+  for (let seq = 0; seq < 70; seq += 1) {
+    const content = "\u4f60".repeat(100_000);
+    const row = { conversation: conversation._id, seq, role: "user" as const, content, at: 1 };
+    await t.run((ctx) => ctx.db.insert("conversationMessages", row));
+  }
+  const seen: number[] = [];
+  for (let after = -1, more = true; more;) {
+    const { status, json } = await get(t, serviceKey, `/conversations/c1/messages?limit=200&after=${after}`);
+    expect(status).toBe(200);
+    seen.push(...json.messages.map(({ seq }: { seq: number }) => seq));
+    ({ next: after, more } = json);
+  }
+  expect(seen).toEqual(Array.from({ length: 70 }, (_, seq) => seq));
+});
+
 describe("a message over the API", () => {
   test("is accepted, answered, and read back", async () => {
     const t = await openWorld();

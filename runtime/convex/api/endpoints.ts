@@ -6,6 +6,7 @@ import { internalAction, internalMutation, internalQuery, type QueryCtx } from "
 import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfig } from "../config/read.ts";
 import { FactoryError } from "../errors.ts";
+import { takeWithin } from "../policy/takeWithin.ts";
 import { webhookUrlProblem } from "../policy/webhookUrl.ts";
 import { toBase64 } from "../secrets/digest.ts";
 import { type Principal, vPrincipal } from "./authorize.ts";
@@ -183,11 +184,11 @@ export const listEvents = internalQuery({
   ),
   handler: async (ctx, { principal, endpointId }) => {
     const endpoint = await requireEndpoint(ctx, principal, endpointId);
-    const events = await ctx.db
+    const latest = ctx.db
       .query("webhookEvents")
       .withIndex("by_endpoint", (q) => q.eq("endpointId", endpoint._id))
-      .order("desc")
-      .take(EVENTS_LISTED_MAX);
+      .order("desc");
+    const { rows: events } = await takeWithin(latest, EVENTS_LISTED_MAX);
     return events.map(({ eventId, state, attempts, createdAt, lastError }) => ({
       eventId,
       state,

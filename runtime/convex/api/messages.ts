@@ -3,6 +3,7 @@ import { type Infer, v } from "convex/values";
 import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery, type QueryCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
+import { takeWithin } from "../policy/takeWithin.ts";
 import { enqueueMessage } from "../queue/enqueue.ts";
 import { deliveryOf } from "../replies/deliveries.ts";
 import { vAttachment, vHistoryRole, vMessageStatus } from "../validators.ts";
@@ -125,7 +126,7 @@ export const ownMessageId = internalQuery({
   handler: async (ctx, { principal, messageId }) => (await requireMessage(ctx, principal, messageId))._id,
 });
 
-/** History after a sequence number, oldest first. `next` is what to ask with the next time. */
+/** History after a sequence number, oldest first. `next` is what to ask with the next time; fewer rows than asked for, and `more`, where they are very long. */
 export const history = internalQuery({
   args: { principal: vPrincipal, conversationId: v.string(), after: v.number(), limit: v.number() },
   returns: v.object({
@@ -136,17 +137,16 @@ export const history = internalQuery({
   }),
   handler: async (ctx, { principal, conversationId, after, limit }) => {
     const conversation = await requireConversation(ctx, principal, conversationId);
-    const wanted = Math.min(HISTORY_LIMIT_MAX, limit);
-    const rows = await ctx.db
+    const following = ctx.db
       .query("conversationMessages")
-      .withIndex("by_conversation_seq", (q) => q.eq("conversation", conversation._id).gt("seq", after))
-      .take(wanted + 1);
-    const messages = rows.slice(0, wanted).map(({ seq, role, content, at }) => ({ seq, role, content, at }));
+      .withIndex("by_conversation_seq", (q) => q.eq("conversation", conversation._id).gt("seq", after));
+    const { rows, more } = await takeWithin(following, Math.min(HISTORY_LIMIT_MAX, limit));
+    const messages = rows.map(({ seq, role, content, at }) => ({ seq, role, content, at }));
     return {
       conversationId: conversation.conversationId,
       messages,
       next: messages.at(-1)?.seq ?? after,
-      more: rows.length > wanted,
+      more,
     };
   },
 });

@@ -62,6 +62,41 @@ describe("outgoing webhooks", () => {
     return seen;
   }
 
+  test("tell of an endless answer as much as is kept of it, and of many large ones one after the other", async () => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const endpoint = await post(t, serviceKey, "/webhook-endpoints", { url: "https://acme.example/hook" });
+    const seen = receiver();
+    const { json } = await post(t, serviceKey, "/messages", hello);
+    await t.run(async (ctx) => {
+      const message = await ctx.db.get("messageQueue", json.messageId as Id<"messageQueue">);
+      if (message !== null) await storeAnswer(ctx, message, { text: "\u4f60".repeat(1_500_000) });
+    });
+    await elapse(t, 2_000);
+    expect(seen.map(({ body }) => body.data.answer.length)).toEqual([100_000]);
+
+    // Forty of them, whose attempts were lost with their actions.
+    const [event] = await t.run((ctx) => ctx.db.query("webhookEvents").collect());
+    if (event === undefined) throw new Error("no event");
+    const { _id, _creationTime, ...fields } = event;
+    for (let i = 0; i < 60; i += 1) {
+      const lost = { ...fields, eventId: `evt_${i}`, state: "pending" as const, nextAttemptAt: 1 };
+      await t.run((ctx) => ctx.db.insert("webhookEvents", lost));
+    }
+    const { events } = (await get(t, serviceKey, `/webhook-endpoints/${endpoint.json.endpointId}/events`))
+      .json;
+    expect(events.length).toBeGreaterThan(0);
+    for (let sweep = 0; sweep < 10; sweep += 1) {
+      await t.mutation(internal.api.events.sweepEvents, {});
+      await elapse(t, 1_000);
+    }
+    expect(seen).toHaveLength(61);
+    vi.setSystemTime(NOW + 30 * 24 * 60 * 60_000);
+    await t.mutation(internal.api.events.pruneEvents, {});
+    await elapse(t, 5_000);
+    expect(await t.run((ctx) => ctx.db.query("webhookEvents").first())).toBeNull();
+  });
+
   test("tell of an answer, signed, again until they are taken", async () => {
     const t = await openWorld();
     const { serviceKey } = await makeKey(t, "acme");

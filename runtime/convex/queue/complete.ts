@@ -2,15 +2,12 @@
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
 import { appendHistory } from "../hydration/appendHistory.ts";
-import { storeAnswer } from "../replies/outbox.ts";
+import { ANSWER_KEPT_CHARS, storeAnswer } from "../replies/outbox.ts";
 import { commitSnapshot } from "../snapshots/finalize.ts";
 import type { Answer, HistoryMessage } from "../validators.ts";
 import { takeHeldTurn } from "./heldTurn.ts";
 import { endTurn } from "./turnEnd.ts";
 import { clipText } from "../policy/clipText.ts";
-
-/** Answers beyond this are kept in the outbox only, characters; the row keeps the beginning. */
-const ANSWER_KEPT_CHARS = 100_000;
 
 export type Completion = {
   messageId: Id<"messageQueue">;

@@ -1,4 +1,5 @@
 /** The outbox's only inserts: answers and notices become rows, one per part, before anything is sent. */
+import { clipText } from "../policy/clipText.ts";
 import { textParts } from "../policy/telegramText/parts.ts";
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
@@ -6,6 +7,12 @@ import type { Answer, Destination } from "../validators.ts";
 import { emitMessageEvent, type EventType } from "../api/events.ts";
 import { controlLane, ensureLane, kickLane } from "./lanes.ts";
 import { takePreview } from "./preview.ts";
+
+/**
+ * What is kept and told of an answer beside its parts, characters: with it the message's row and an event stay far below
+ * Convex's 1 MiB per document, at six bytes each in JSON.
+ */
+export const ANSWER_KEPT_CHARS = 100_000;
 
 type TelegramDestination = Extract<Destination, { kind: "telegram" }>;
 type PartContent = Doc<"outbox">["content"];
@@ -23,7 +30,9 @@ export async function storeAnswer(
   answer: Answer,
 ): Promise<{ parts: number }> {
   const { destination } = message;
-  if (destination?.kind === "api") await emitMessageEvent(ctx, message, "message.answered", answer.text);
+  if (destination?.kind === "api") {
+    await emitMessageEvent(ctx, message, "message.answered", clipText(answer.text, ANSWER_KEPT_CHARS));
+  }
   if (destination === null || destination.kind !== "telegram") return { parts: 0 };
   const contents: PartContent[] = [
     ...textParts(answer.text).map((part): PartContent => ({ kind: "text", ...part })),

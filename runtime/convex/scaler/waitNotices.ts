@@ -6,8 +6,8 @@ import { storeNotice } from "../replies/outbox.ts";
 import { clearAlerts, raiseAlert } from "./alerts.ts";
 import type { SpendView } from "./spend.ts";
 
-/** Conversations told per transaction. */
-const PAGE = 50;
+/** Conversations told per transaction: each costs its message, of up to half a MiB. */
+const PAGE = 16;
 /** spend: the day's machine time is used up. capacity: workers are wanted that cannot be had. */
 const vCause = v.union(v.literal("spend"), v.literal("capacity"));
 type Cause = typeof vCause.type;

@@ -9,15 +9,24 @@ export const PART_UNITS_MAX = 4_096;
 /** An answer of more parts than this is a mistake, not a message: about 160,000 characters. */
 export const PARTS_MAX = 40;
 
+/**
+ * Markdown beyond this is not read: markup included it has long filled all parts, and a transaction that completes a
+ * turn has one second for all its code.
+ */
+const SOURCE_UNITS_MAX = 200_000;
+
 const TRUNCATED = "[The answer was too long and was cut here.]";
 
 export type TextPart = { html: string; plain: string };
 
 /** Parts in reading order; none when the text shows nothing. */
 export function textParts(markdown: string): TextPart[] {
-  const { parts, truncated } = splitSpans(parseMarkdown(markdown), PART_UNITS_MAX, PARTS_MAX);
+  const source = clipText(markdown, SOURCE_UNITS_MAX);
+  const { parts, truncated } = splitSpans(parseMarkdown(source), PART_UNITS_MAX, PARTS_MAX);
   const rendered = parts.map(renderPart);
-  return truncated ? [...rendered, { html: `<i>${TRUNCATED}</i>`, plain: TRUNCATED }] : rendered;
+  return truncated || markdown.length > SOURCE_UNITS_MAX
+    ? [...rendered, { html: `<i>${TRUNCATED}</i>`, plain: TRUNCATED }]
+    : rendered;
 }
 
 function renderPart(spans: readonly Span[]): TextPart {

@@ -62,13 +62,14 @@ type Position = { span: number; offset: number };
 
 /** The best place to cut spans that together overflow: searched backwards over the part's own text. */
 function bestCut(spans: readonly Span[], hard: Position): Position {
-  const text = spans.map((span, index) =>
-    index === hard.span ? span.text.slice(0, hard.offset) : span.text,
-  );
-  const joined = text.slice(0, hard.span + 1).join("");
+  // Of a long text only this part's own spans are looked at, or every part would cost the whole.
+  const text = spans
+    .slice(0, hard.span + 1)
+    .map((span, index) => (index === hard.span ? span.text.slice(0, hard.offset) : span.text));
+  const joined = text.join("");
   const min = Math.floor(joined.length * EARLIEST_CUT_SHARE);
   let cut = boundaryWithin(joined, min, joined.length);
-  if (cut === 0) cut = hardCut(spans, joined);
+  if (cut === 0) cut = hardCut(spans, hard, joined);
   for (let index = 0; index <= hard.span; index += 1) {
     const length = text[index]?.length ?? 0;
     if (cut <= length) return { span: index, offset: cut };
@@ -77,13 +78,17 @@ function bestCut(spans: readonly Span[], hard: Position): Position {
   return hard;
 }
 
+/** Units behind a cut that tell whether it splits a character. */
+const FOLLOWING_UNITS = 2;
+
 /** Without any boundary: between two characters, seen together with what follows the cut. */
-function hardCut(spans: readonly Span[], joined: string): number {
-  const following = spans
-    .map((span) => span.text)
-    .join("")
-    .slice(joined.length, joined.length + 2);
-  return alignedCut(joined + following, joined.length);
+function hardCut(spans: readonly Span[], hard: Position, joined: string): number {
+  let following = "";
+  for (let index = hard.span; index < spans.length && following.length < FOLLOWING_UNITS; index += 1) {
+    const from = index === hard.span ? hard.offset : 0;
+    following += (spans[index]?.text ?? "").slice(from, from + FOLLOWING_UNITS);
+  }
+  return alignedCut(joined + following.slice(0, FOLLOWING_UNITS), joined.length);
 }
 
 /** Walks until the limit is passed; null when everything fits. */

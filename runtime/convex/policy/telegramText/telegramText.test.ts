@@ -175,6 +175,12 @@ describe("for any text", () => {
     );
   });
 
+  test("an endless text is looked at as far as its parts can show it", () => {
+    // Nothing of it shows, so that its parts alone would never end the reading.
+    const parts = textParts(`${"\n".repeat(2_000_000)}the end`);
+    expect(parts.map(({ plain }) => plain)).toEqual(["[The answer was too long and was cut here.]"]);
+  });
+
   test("no cut falls inside a surrogate pair", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", minLength: 300, maxLength: 2_000 }), (text) => {
