@@ -7,7 +7,7 @@ import { internal } from "../_generated/api.js";
 import type { MutationCtx } from "../_generated/server.js";
 import { internalMutation } from "../_generated/server.js";
 import { holderOf } from "../files/holders.ts";
-import { currentSnapshot, retireSnapshot, storedFilesOf } from "./manifests.ts";
+import { currentSnapshot, retireWithin } from "./manifests.ts";
 
 const HOUR_MS = 3_600_000;
 /** No upload takes this long: its URLs last an hour. */
@@ -28,14 +28,14 @@ export const collect = internalMutation({
   returns: v.object({ retired: v.number(), rowsDeleted: v.number(), orphansDeleted: v.number() }),
   handler: async (ctx, { orphansAfter }) => {
     const now = Date.now();
-    const retired = await retireAbandoned(ctx, now - ABANDONED_AFTER_MS);
+    const { retired, more } = await retireAbandoned(ctx, now - ABANDONED_AFTER_MS);
     const rowsDeleted = await deleteFinishedRows(ctx, now - FINISHED_ROWS_KEPT_MS);
     const orphans = await deleteOrphans(
       ctx,
       orphansAfter ?? now - ORPHAN_WINDOW_MS,
       now - ABANDONED_AFTER_MS,
     );
-    if (retired === BATCH || rowsDeleted === BATCH || orphans.next !== null) {
+    if (more || rowsDeleted === BATCH || orphans.next !== null) {
       await ctx.scheduler.runAfter(0, internal.snapshots.collect.collect, {
         orphansAfter: orphans.next ?? now,
       });
@@ -44,23 +44,26 @@ export const collect = internalMutation({
   },
 });
 
-async function retireAbandoned(ctx: MutationCtx, before: number): Promise<number> {
-  let retired = 0;
+async function retireAbandoned(
+  ctx: MutationCtx,
+  before: number,
+): Promise<{ retired: number; more: boolean }> {
+  const abandoned = [];
   for (const status of ["uploading", "ready"] as const) {
-    const abandoned = await ctx.db
-      .query("dataSnapshots")
-      .withIndex("by_current_status", (q) =>
-        q.eq("current", false).eq("status", status).lt("_creationTime", before),
-      )
-      .take(BATCH - retired);
-    for (const snapshot of abandoned) {
-      const current = await currentSnapshot(ctx, snapshot.conversation);
-      await retireSnapshot(ctx, snapshot, "expired", await storedFilesOf(ctx, current?._id ?? null));
-    }
-    retired += abandoned.length;
-    if (retired === BATCH) break;
+    abandoned.push(
+      ...(await ctx.db
+        .query("dataSnapshots")
+        .withIndex("by_current_status", (q) =>
+          q.eq("current", false).eq("status", status).lt("_creationTime", before),
+        )
+        .take(BATCH - abandoned.length)),
+    );
+    if (abandoned.length === BATCH) break;
   }
-  return retired;
+  const retired = await retireWithin(ctx, abandoned, (snapshot) =>
+    currentSnapshot(ctx, snapshot.conversation),
+  );
+  return { retired, more: retired < abandoned.length || retired === BATCH };
 }
 
 async function deleteFinishedRows(ctx: MutationCtx, before: number): Promise<number> {

@@ -4,6 +4,7 @@ import type { Doc, Id } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 import type { vStoredFile } from "./tables.ts";
 import { clipText } from "../policy/clipText.ts";
+import { manifestLimits } from "../policy/snapshotManifest.ts";
 
 export type StoredFile = Infer<typeof vStoredFile>;
 
@@ -64,6 +65,27 @@ export async function retireSnapshot(
     current: false,
     ...(errorMessage === undefined ? {} : { errorMessage: clipText(errorMessage, 500) }),
   });
+}
+
+/**
+ * Takes the first of these snapshots out of use: one at least, and together no more files than one manifest may hold.
+ * Convex ends a transaction after 4,096 reads of an index, and a deleted file takes up to four.
+ */
+export async function retireWithin(
+  ctx: MutationCtx,
+  snapshots: ReadonlyArray<Doc<"dataSnapshots">>,
+  current: (snapshot: Doc<"dataSnapshots">) => Promise<Doc<"dataSnapshots"> | null>,
+): Promise<number> {
+  let retired = 0;
+  let files = 0;
+  for (const snapshot of snapshots) {
+    const kept = await current(snapshot);
+    files += snapshot.fileCount + (kept?.fileCount ?? 0);
+    if (retired > 0 && files > manifestLimits.filesMax) break;
+    await retireSnapshot(ctx, snapshot, "expired", await storedFilesOf(ctx, kept?._id ?? null));
+    retired += 1;
+  }
+  return retired;
 }
 
 async function deleteBlob(ctx: MutationCtx, storageId: Id<"_storage">): Promise<void> {

@@ -5,7 +5,7 @@ import { FactoryError } from "../errors.ts";
 import { manifestProblem } from "../policy/snapshotManifest.ts";
 import { heldMessage } from "../queue/fence.ts";
 import type { LeaseRef, SnapshotFile } from "../validators.ts";
-import { currentSnapshot, retireSnapshot, storedFilesOf } from "./manifests.ts";
+import { currentSnapshot, retireWithin, storedFilesOf } from "./manifests.ts";
 
 /** Left-overs of turns that died are cleared a few at a time: every turn leaves at most one. */
 const LEFTOVERS_PER_CALL = 4;
@@ -32,15 +32,18 @@ export async function prepareUpload(
 
   const current = await currentSnapshot(ctx, message.conversation);
   const stored = await storedFilesOf(ctx, current?._id ?? null);
+  const leftovers = [];
   for (const status of ["uploading", "ready"] as const) {
-    const leftovers = await ctx.db
-      .query("dataSnapshots")
-      .withIndex("by_conversation_status", (q) =>
-        q.eq("conversation", message.conversation).eq("status", status).eq("current", false),
-      )
-      .take(LEFTOVERS_PER_CALL);
-    for (const leftover of leftovers) await retireSnapshot(ctx, leftover, "expired", stored);
+    leftovers.push(
+      ...(await ctx.db
+        .query("dataSnapshots")
+        .withIndex("by_conversation_status", (q) =>
+          q.eq("conversation", message.conversation).eq("status", status).eq("current", false),
+        )
+        .take(LEFTOVERS_PER_CALL)),
+    );
   }
+  await retireWithin(ctx, leftovers, async () => current);
 
   const latest = await ctx.db
     .query("dataSnapshots")

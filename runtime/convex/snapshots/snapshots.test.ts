@@ -357,6 +357,46 @@ describe("retention", () => {
     expect((await restorable(t, held))?.version).toBe(1);
   });
 
+  test("large snapshots that were left behind go one by one: together they would not fit a transaction", async () => {
+    const t = newWorld();
+    const held = await leased(t);
+    const blob = await storeBlob(t);
+    await t.run(async (ctx) => {
+      for (let version = 1; version <= 6; version += 1) {
+        const files = Array.from({ length: 900 }, (_, index) => ({
+          ...file(`${index}`, "a"),
+          // Of files that are gone: one look into `snapshotBlobs` for each is enough to fill a transaction.
+          storageId: blob.replace(/^\d+/, String(version * 100_000 + index)) as Id<"_storage">,
+          encoding: "zstd" as const,
+        }));
+        const snapshot = await ctx.db.insert("dataSnapshots", {
+          conversation: held.conversation,
+          version,
+          status: "ready",
+          current: false,
+          messageId: held.messageId,
+          leaseId: "lease1",
+          fileCount: files.length,
+          totalBytes: 9_000,
+        });
+        await ctx.db.insert("snapshotManifests", { snapshot, state: { kind: "stored", files } });
+      }
+    });
+    const leftOf = async () =>
+      await t.run(
+        async (ctx) =>
+          (await ctx.db.query("dataSnapshots").collect()).filter(({ status }) => status === "ready").length,
+      );
+    await prepare(t, held, [file("SOUL.md", "a")]);
+    expect(await leftOf()).toBe(5);
+
+    vi.setSystemTime(Date.now() + 7 * HOUR_MS);
+    await t.mutation(internal.snapshots.collect.collect, {});
+    expect(await leftOf()).toBe(4);
+    await t.finishAllScheduledFunctions(vi.runAllTimers);
+    expect(await leftOf()).toBe(0);
+  });
+
   test("files that nothing names are deleted: unfinished snapshots, uploads that no message carries", async () => {
     const t = newWorld();
     const held = await leased(t);
