@@ -8,7 +8,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import { internalAction, internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
-import { type Taken, takeWithin } from "../policy/takeWithin.ts";
+import { BATCH_BYTES, takeWithin } from "../policy/takeWithin.ts";
 import {
   decideWebhook,
   signedContent,
@@ -236,19 +236,20 @@ export const pruneEvents = internalMutation({
   returns: v.object({ deleted: v.number() }),
   handler: async (ctx) => {
     const before = Date.now() - KEPT_MS;
-    let old: Taken<Doc<"webhookEvents">> = { rows: [], more: false };
+    let deleted = 0;
+    let goOn = false;
     for (const state of ["delivered", "failed"] as const) {
       const settled = ctx.db
         .query("webhookEvents")
         .withIndex("by_state_finished", (q) =>
           q.eq("state", state).gt("finishedAt", 0).lt("finishedAt", before),
         );
-      old = await takeWithin(settled, PRUNE_BATCH);
-      // One batch is as large as a transaction should be; the other kind has its turn when this one is empty.
-      if (old.rows.length > 0) break;
+      const { rows, more } = await takeWithin(settled, PRUNE_BATCH, BATCH_BYTES / 2);
+      for (const { _id } of rows) await ctx.db.delete("webhookEvents", _id);
+      deleted += rows.length;
+      goOn ||= more;
     }
-    for (const { _id } of old.rows) await ctx.db.delete("webhookEvents", _id);
-    if (old.rows.length > 0) await ctx.scheduler.runAfter(0, internal.api.events.pruneEvents, {});
-    return { deleted: old.rows.length };
+    if (goOn) await ctx.scheduler.runAfter(0, internal.api.events.pruneEvents, {});
+    return { deleted };
   },
 });

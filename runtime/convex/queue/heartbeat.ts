@@ -34,6 +34,9 @@ export async function heartbeat(
     await ctx.db.patch("messageQueue", message._id, { leaseExpiresAt });
     const head = await findHead(ctx, message.conversation);
     if (head !== null) await renewHead(ctx, head, leaseExpiresAt);
+    // The row is written once for all leases of a worker: the scaler reads the rows of all workers, and a write in
+    // between makes it begin again. Half an interval is no missed heartbeat.
+    if (now - (worker.lastHeartbeatAt ?? 0) < config.lease.heartbeatIntervalMs / 2) return true;
   }
   await ctx.db.patch("workers", worker._id, { lastHeartbeatAt: now });
   return true;

@@ -51,6 +51,26 @@ describe("heartbeat", () => {
     expect((await workerOf(t, "w1")).lastHeartbeatAt).toBe(START + 30_000);
   });
 
+  test("of several leases of one worker write its row once", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t);
+    await enqueue(t, "a");
+    await enqueue(t, "b");
+    const claims = [await mustClaim(t, worker), await mustClaim(t, worker)];
+    advance(10_000);
+    for (const claimed of claims) {
+      expect(await beat(t, worker, claimed)).toBe(true);
+      advance(2_000);
+    }
+    expect((await workerOf(t, "w1")).lastHeartbeatAt).toBe(START + 10_000);
+    for (const claimed of claims) {
+      expect((await messageOf(t, claimed.messageId)).leaseExpiresAt).toBeGreaterThanOrEqual(START + 55_000);
+    }
+    advance(6_000);
+    for (const claimed of claims) expect(await beat(t, worker, claimed)).toBe(true);
+    expect((await workerOf(t, "w1")).lastHeartbeatAt).toBe(START + 20_000);
+  });
+
   test("stops renewing a turn that has had its time, so that a hung turn ends", async () => {
     const t = await createWorld({ turn: { turnTimeoutMs: 60_000 } });
     const worker = await addWorker(t);

@@ -66,7 +66,7 @@ const REFUSED: Record<string, unknown> = {
   append: { updated: false, messageCount: 0 },
   "expiry check": null,
   "expiry sweep": { recovered: 0, unfit: 0, more: false },
-  "worker lost": { recovered: 0 },
+  "worker lost": { recovered: 0, more: false },
   promote: false,
   pause: false,
   resume: false,
@@ -98,11 +98,11 @@ const OUTCOMES: Record<string, [reply: unknown, change: string]> = {
   ],
   holdDelayed: [true, "audit +1; head delayed → paused; paused no → yes"],
   crashAhead: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "head another leased by w1 → another ready; others processing -1; timer checkWake +1; w1 failed +1; w1 load -1; w1 woken +1; waiting +1; others queued +1",
   ],
   drainAhead: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "head another leased by w1 → another ready; others processing -1; timer checkWake +1; w1 load -1; w1 woken +1; waiting +1; others queued +1",
   ],
   endBehind: ["cancelled", "audit +1; message queued → cancelled; waiting -1; told cancelled +1"],
@@ -132,11 +132,11 @@ const OUTCOMES: Record<string, [reply: unknown, change: string]> = {
   appended: [{ messageCount: 1, updated: true }, "history +1"],
   rearmed: [null, "timer checkLease +1"],
   crashed: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "head leased by w1 → ready; lease 44000 ms → none; message processing → queued; timer checkWake +1; w1 failed +1; w1 load -1; w1 woken +1; waiting +1",
   ],
   drained: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "attempts -1; head leased by w1 → ready; lease 44000 ms → none; message processing → queued; timer checkWake +1; w1 load -1; w1 woken +1; waiting +1",
   ],
   abort: ["requested", "abort no → asked; audit +1; w1 aborts +1; told cancelled +1"],
@@ -153,11 +153,11 @@ const OUTCOMES: Record<string, [reply: unknown, change: string]> = {
     "head leased by w1 → ready; lease 0 ms → none; message processing → queued; timer checkWake +1; w1 failed +1; w1 load -1; w1 woken +1; waiting +1",
   ],
   lost: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "head leased by w1 → ready; lease 0 ms → none; message processing → queued; timer checkWake +1; w1 failed +1; w1 load -1; w1 woken +1; waiting +1",
   ],
   lostDrain: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "attempts -1; head leased by w1 → ready; lease 0 ms → none; message processing → queued; timer checkWake +1; w1 load -1; w1 woken +1; waiting +1",
   ],
   aborted: [
@@ -169,11 +169,11 @@ const OUTCOMES: Record<string, [reply: unknown, change: string]> = {
     "abort asked → no; head leased by w1 → none; lease 44000 ms → none; message processing → cancelled; w1 aborts -1; w1 load -1",
   ],
   abortedC: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "abort asked → no; head leased by w1 → none; lease 44000 ms → none; message processing → cancelled; w1 aborts -1; w1 failed +1; w1 load -1",
   ],
   abortedD: [
-    { recovered: 1 },
+    { recovered: 1, more: false },
     "abort asked → no; head leased by w1 → none; lease 44000 ms → none; message processing → cancelled; w1 aborts -1; w1 load -1",
   ],
   noted: ["requested", "audit +1"],
