@@ -488,6 +488,12 @@ export type CreatePushTemplateData = {
         };
     enabled?: boolean;
   };
+  headers?: {
+    /**
+     * The same key for the same template makes it once, however often it is sent
+     */
+    "Idempotency-Key"?: string;
+  };
   path?: never;
   query?: never;
   url: "/push-templates";
@@ -985,6 +991,12 @@ export type CreateWebhookEndpointData = {
   body: {
     url: string;
   };
+  headers?: {
+    /**
+     * The same key registers one endpoint; sent again, it tells the same secret
+     */
+    "Idempotency-Key"?: string;
+  };
   path?: never;
   query?: never;
   url: "/webhook-endpoints";
@@ -1033,6 +1045,12 @@ export type RotateWebhookSecretData = {
      * Default 24 hours, at most 7 days
      */
     graceMs?: number;
+  };
+  headers?: {
+    /**
+     * The same key as that of the last rotation makes no other secret, but tells the same
+     */
+    "Idempotency-Key"?: string;
   };
   path: {
     endpointId: string;

@@ -20,8 +20,9 @@ test("the committed types are those of the served document", async () => {
   await expect(await generateApiTypes(document)).toMatchFileSnapshot("./api.gen.ts");
 });
 
-test("the methods reach every operation of the document, and nothing else", async () => {
+test("the methods reach every operation of the document, and nothing else, with a key where one is taken", async () => {
   const reached = new Set<string>();
+  const keyed = new Set<string>();
   const client = createClient({
     siteUrl: "https://example.test",
     serviceKey: "afk_k_s",
@@ -29,7 +30,9 @@ test("the methods reach every operation of the document, and nothing else", asyn
       // oxlint-disable-next-line typescript/require-await -- fetch is asynchronous, its stand-in has nothing to await
       fetch: async (input, init) => {
         const path = new URL(input as string).pathname.replace("/agent-factory/v1", "");
-        reached.add(`${init?.method} ${path.replaceAll(/%7B(\w+)%7D/g, "{$1}")}`);
+        const operation = `${init?.method} ${path.replaceAll(/%7B(\w+)%7D/g, "{$1}")}`;
+        reached.add(operation);
+        if (new Headers(init?.headers).has("idempotency-key")) keyed.add(operation);
         return Response.json({ status: "done" });
       },
     },
@@ -68,7 +71,12 @@ test("the methods reach every operation of the document, and nothing else", asyn
   await client.listWebhookEvents("{endpointId}");
 
   const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    Object.entries(methods).map(([method, { parameters = [] }]) => ({
+      name: `${method.toUpperCase()} ${path}`,
+      takesKey: parameters.some(({ name }) => name === "Idempotency-Key"),
+    })),
   );
-  expect([...reached].sort()).toEqual(documented.sort());
+  const named = (operations: typeof documented): string[] => operations.map(({ name }) => name).sort();
+  expect([...reached].sort()).toEqual(named(documented));
+  expect([...keyed].sort()).toEqual(named(documented.filter(({ takesKey }) => takesKey)));
 });

@@ -20,12 +20,22 @@ export interface AgentFactoryErrorDetails {
   retryable: boolean;
   requestId?: string | null;
   retryAfterMs?: number | null;
+  idempotencyKey?: string | null;
   cause?: unknown;
+}
+
+/** What a failure of unknown outcome means for a request. */
+export interface Fate {
+  /** Whether the caller may make the same call again: it acts once all the same. */
+  mayRepeat: boolean;
+  /** The key that the request bore, if any. */
+  idempotencyKey: string | null;
 }
 
 /**
  * `code` tells what happened, `retryable` whether the same request may be sent again and may then succeed (the client
- * has already retried what was safe to retry). It is false for a request of unknown fate that must not happen twice.
+ * has already retried what was safe to retry). It is false for a request of unknown fate that must not happen twice;
+ * one that bore a key may be sent again with {@link idempotencyKey}, and then acts once.
  * `requestId` is what the deployment's log calls the request.
  */
 export class AgentFactoryError extends Error {
@@ -36,6 +46,8 @@ export class AgentFactoryError extends Error {
   readonly requestId: string | null;
   /** How long the API asked to wait, ms; null when it did not. */
   readonly retryAfterMs: number | null;
+  /** The Idempotency-Key that the request bore; null without one. */
+  readonly idempotencyKey: string | null;
 
   constructor(details: AgentFactoryErrorDetails) {
     super(details.message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -44,19 +56,27 @@ export class AgentFactoryError extends Error {
     this.retryable = details.retryable;
     this.requestId = details.requestId ?? null;
     this.retryAfterMs = details.retryAfterMs ?? null;
+    this.idempotencyKey = details.idempotencyKey ?? null;
   }
 }
 
 /** Reads a refusal; anything that is not of the documented shape is a `malformed_answer` with its status. */
-export function errorOfAnswer(status: number, body: unknown, retryAfterMs: number | null): AgentFactoryError {
+export function errorOfAnswer(
+  status: number,
+  body: unknown,
+  retryAfterMs: number | null,
+  { mayRepeat, idempotencyKey }: Fate,
+): AgentFactoryError {
   const error = refusalOf(body);
-  if (error !== null) return new AgentFactoryError({ ...error, status, retryAfterMs });
+  // Of a 5xx the API cannot know either whether something had been done before.
+  const safe = status < 500 || mayRepeat;
+  const rest = { status, retryAfterMs, idempotencyKey };
+  if (error !== null) return new AgentFactoryError({ ...error, ...rest, retryable: error.retryable && safe });
   return new AgentFactoryError({
     code: "malformed_answer",
     message: `The API answered ${status} without an error in its documented shape; check the base URL`,
-    status,
-    retryable: status === 429 || status >= 500,
-    retryAfterMs,
+    ...rest,
+    retryable: status === 429 || (status >= 500 && safe),
   });
 }
 

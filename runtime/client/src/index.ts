@@ -13,12 +13,13 @@ export { AgentFactoryError, type ClientErrorCode } from "./errors.ts";
 export type { EnqueueRequest, Message, WaitOptions } from "./messages.ts";
 export type { CustomPushJob, PushJobFromTemplate } from "./push.ts";
 export type { RetryOptions } from "./retry.ts";
-export type { Surroundings, TransportOptions as ClientOptions } from "./transport.ts";
+export type { Keyed, Surroundings, TransportOptions as ClientOptions } from "./transport.ts";
 export { verifyWebhook, type VerifyOptions, type WebhookEvent, type WebhookHeaders } from "./webhook.ts";
 
 /**
- * Every method returns what the API answers or throws an {@link AgentFactoryError}. Requests that may be carried out
- * twice are repeated after a lost connection or a 5xx, all of them after a 429, a bounded number of times.
+ * Every method returns what the API answers or throws an {@link AgentFactoryError}. What creates or sends
+ * something bears an Idempotency-Key, so that every request may be repeated after a lost connection, a 5xx or a 429, a
+ * bounded number of times, and acts once.
  *
  * @throws TypeError for a site URL or a key that cannot work
  */

@@ -1,16 +1,11 @@
 /** Messages, conversations, agents, files. */
 import { type ConversationMessage, subscribe, type SubscribeOptions } from "./answers.ts";
 import type * as api from "./api.gen.ts";
-import type { Transport } from "./transport.ts";
+import type { Keyed, Transport } from "./transport.ts";
 
 export type Message = api.GetMessageResponse;
-export type EnqueueRequest = api.EnqueueMessageData["body"] & {
-  /**
-   * Your own id of this message, 1 to 128 printable ASCII characters: accepted once per conversation, however often it
-   * is sent, also by another process after a crash. Default: a random one, which covers the client's own retries.
-   */
-  idempotencyKey?: string;
-};
+/** Accepted once per conversation and key. */
+export type EnqueueRequest = api.EnqueueMessageData["body"] & Keyed;
 
 export interface WaitOptions {
   /** Time to wait in all, ms. Default 5 minutes. */
@@ -36,11 +31,10 @@ export function messageMethods(transport: Transport) {
 
   return {
     /** Sends a message to an agent. Conversations come into being with their first message. */
-    enqueue({ idempotencyKey = crypto.randomUUID(), ...body }: EnqueueRequest) {
+    enqueue({ idempotencyKey, ...body }: EnqueueRequest) {
       return call<api.EnqueueMessageData, api.EnqueueMessageResponse>("POST", "/messages", {
         body,
-        idempotencyKey,
-        idempotent: true,
+        keyed: { idempotencyKey },
       });
     },
 

@@ -4,10 +4,14 @@ import type { Transport } from "./transport.ts";
 
 export function peopleMethods({ call }: Transport) {
   return {
-    /** A one-time code, with a link that opens the bot with it. Earlier codes of the person and agent end. */
+    /**
+     * A one-time code, with a link that opens the bot with it. Earlier codes of the person and agent end; so does one
+     * whose answer was lost, with the client's own retry.
+     */
     createPairingCode(body: api.CreatePairingCodeData["body"]) {
       return call<api.CreatePairingCodeData, api.CreatePairingCodeResponse>("POST", "/pairing-codes", {
         body,
+        idempotent: true,
       });
     },
 

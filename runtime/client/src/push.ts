@@ -1,14 +1,14 @@
 /** Push templates, push jobs and broadcasts. */
 import type * as api from "./api.gen.ts";
-import type { Transport } from "./transport.ts";
+import type { Keyed, Transport } from "./transport.ts";
 
 type NewJob = api.CreatePushJobData["body"];
 export type PushJobFromTemplate = Extract<NewJob, { templateKey: string }>;
 export type CustomPushJob = Exclude<NewJob, { templateKey: string }>;
 
 export function pushMethods({ call }: Transport) {
-  const createJob = (body: NewJob) =>
-    call<api.CreatePushJobData, api.CreatePushJobResponse>("POST", "/push-jobs", { body });
+  const createJob = (body: NewJob, keyed: Keyed) =>
+    call<api.CreatePushJobData, api.CreatePushJobResponse>("POST", "/push-jobs", { body, keyed });
   const updatePushJob = (jobId: string, body: api.UpdatePushJobData["body"]) =>
     call<api.UpdatePushJobData, api.UpdatePushJobResponse>("PATCH", "/push-jobs/{jobId}", {
       path: { jobId },
@@ -25,9 +25,10 @@ export function pushMethods({ call }: Transport) {
       return templates;
     },
 
-    createPushTemplate(body: api.CreatePushTemplateData["body"]) {
+    createPushTemplate({ idempotencyKey, ...body }: api.CreatePushTemplateData["body"] & Keyed) {
       return call<api.CreatePushTemplateData, api.CreatePushTemplateResponse>("POST", "/push-templates", {
         body,
+        keyed: { idempotencyKey },
       });
     },
 
@@ -49,8 +50,10 @@ export function pushMethods({ call }: Transport) {
       );
     },
 
-    createPushJobFromTemplate: (job: PushJobFromTemplate) => createJob(job),
-    createPushJobCustom: (job: CustomPushJob) => createJob(job),
+    createPushJobFromTemplate: ({ idempotencyKey, ...job }: PushJobFromTemplate & Keyed) =>
+      createJob(job, { idempotencyKey }),
+    createPushJobCustom: ({ idempotencyKey, ...job }: CustomPushJob & Keyed) =>
+      createJob(job, { idempotencyKey }),
     updatePushJob,
     setPushJobEnabled: (jobId: string, enabled: boolean) => updatePushJob(jobId, { enabled }),
 
@@ -70,10 +73,11 @@ export function pushMethods({ call }: Transport) {
       return jobs;
     },
 
-    /** Sends the job's message now; its slots are untouched. Never repeated by itself: twice would be two messages. */
-    triggerPushJobNow(jobId: string) {
+    /** Sends the job's message now, once per key; its slots are untouched. */
+    triggerPushJobNow(jobId: string, keyed: Keyed = {}) {
       return call<api.TriggerPushJobData, api.TriggerPushJobResponse>("POST", "/push-jobs/{jobId}/trigger", {
         path: { jobId },
+        keyed,
       });
     },
 
@@ -88,11 +92,14 @@ export function pushMethods({ call }: Transport) {
     },
 
     /**
-     * One message to each of the company's people with an active binding. Never repeated by itself: when no answer
-     * arrives (`network`, `timeout`), some may have got it.
+     * One message to each of the company's people with an active binding, once per key: sent again with it, a broadcast
+     * whose answer was lost goes on where it was and tells its counts.
      */
-    sendBroadcastToAllActiveAgents(body: api.SendBroadcastData["body"]) {
-      return call<api.SendBroadcastData, api.SendBroadcastResponse>("POST", "/broadcasts", { body });
+    sendBroadcastToAllActiveAgents({ idempotencyKey, ...body }: api.SendBroadcastData["body"] & Keyed) {
+      return call<api.SendBroadcastData, api.SendBroadcastResponse>("POST", "/broadcasts", {
+        body,
+        keyed: { idempotencyKey },
+      });
     },
 
     /** Who got it and who did not; pass `cursor` for the next page, until it is null. */

@@ -1,5 +1,5 @@
 /** What happens when the network or something on the way misbehaves. The API itself is met in client.test.ts. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { AgentFactoryError, type ClientOptions, createClient } from "./index.ts";
 
 type Step = Response | Error | (() => Response);
@@ -64,15 +64,27 @@ test("an enqueue whose answer is lost is sent again with the same idempotency ke
   expect(requests[0]?.init.body).toBe(JSON.stringify(hello));
 });
 
-test("a broadcast whose answer is lost is not sent again, and the error does not invite to", async () => {
-  const { client, requests } = clientMeeting([lost]);
-  await expect(client.sendBroadcastToAllActiveAgents({ title: "t", text: "t" })).rejects.toMatchObject({
-    code: "network",
-    status: 0,
-    retryable: false,
-    message: "happy-otter-1.convex.site could not be reached",
+describe("the error of a broadcast invites who chose its key to repeat it, and nobody else, when its last answer", () => {
+  const words = { title: "t", text: "t" };
+  test.each<[string, Step, object]>([
+    ["is lost", lost, { code: "network", message: "happy-otter-1.convex.site could not be reached" }],
+    ["is a 503", () => refusal(503), { code: "rate_limited", status: 503 }],
+    [
+      "is a proxy's",
+      () => new Response("<html>", { status: 502 }),
+      { code: "malformed_answer", status: 502 },
+    ],
+  ])("%s", async (_, last, shape) => {
+    const retry = { attemptsMax: 2 };
+    const { client, requests } = clientMeeting([lost, last, lost, last], { retry });
+    const key = () => new Headers(requests[0]?.init.headers).get("idempotency-key");
+    await expect(client.sendBroadcastToAllActiveAgents(words)).rejects.toSatisfy((error) => {
+      expect(error).toMatchObject({ ...shape, retryable: false, idempotencyKey: key() });
+      return true;
+    });
+    const own = client.sendBroadcastToAllActiveAgents({ ...words, idempotencyKey: "k" });
+    await expect(own).rejects.toMatchObject({ ...shape, retryable: true, idempotencyKey: "k" });
   });
-  expect(requests).toHaveLength(1);
 });
 
 test("a broadcast that was refused with 429 is sent again when the API asked for", async () => {

@@ -1,5 +1,5 @@
 /** One request of the API: sent, bounded, repeated where that is safe, and read. */
-import { AgentFactoryError, errorOfAnswer } from "./errors.ts";
+import { AgentFactoryError, errorOfAnswer, type Fate } from "./errors.ts";
 import { decideRetry, parseRetryAfter, retryDefaults, type RetryOptions } from "./retry.ts";
 
 /** What the client takes from its surroundings; tests pass their own. */
@@ -30,10 +30,20 @@ interface OperationData {
   body?: unknown;
 }
 
+/** Of every request that the API accepts an Idempotency-Key for: sent twice with the same key, it acts once. */
+export interface Keyed {
+  /**
+   * Your own id of this request, 1 to 128 printable ASCII characters, so that another process may send it again after a
+   * crash. Default: a random one, which covers the client's own retries.
+   */
+  idempotencyKey?: string | undefined;
+}
+
 export type CallInput<D extends OperationData> = Pick<D, "path" | "query" | "body"> & {
-  /** Whether it may be carried out twice. Default: true for all methods but POST. */
+  /** The operation takes an Idempotency-Key; without one of the caller's it gets a random one. */
+  keyed?: Keyed;
+  /** Whether it may be carried out twice. Default: true for all methods but POST, and with a key. */
   idempotent?: boolean;
-  idempotencyKey?: string;
   /** For a deletion: what it answers when a repetition finds nothing left, since the first sending did it. */
   whenGone?: unknown;
   signal?: AbortSignal;
@@ -88,12 +98,7 @@ export function createTransport(options: TransportOptions): Transport {
     ...options.surroundings,
   };
 
-  const sendOnce = async (
-    url: string,
-    init: RequestInit,
-    limitMs: number,
-    idempotent: boolean,
-  ): Promise<unknown> => {
+  const sendOnce = async (url: string, init: RequestInit, limitMs: number, fate: Fate): Promise<unknown> => {
     const caller = init.signal ?? undefined;
     const limit = AbortSignal.timeout(limitMs);
     const signal = caller === undefined ? limit : AbortSignal.any([caller, limit]);
@@ -102,7 +107,7 @@ export function createTransport(options: TransportOptions): Transport {
       const body = parseJson(await boundedText(response));
       if (response.ok && body !== undefined) return body;
       const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), surroundings.now());
-      throw errorOfAnswer(response.status, body, retryAfterMs);
+      throw errorOfAnswer(response.status, body, retryAfterMs, fate);
     } catch (error) {
       caller?.throwIfAborted();
       if (error instanceof AgentFactoryError) throw error;
@@ -110,7 +115,8 @@ export function createTransport(options: TransportOptions): Transport {
         ? ["timeout", `did not answer within ${limitMs} ms`]
         : ["network", "could not be reached"];
       const message = `${new URL(url).host} ${what}`;
-      throw new AgentFactoryError({ code, message, status: 0, retryable: idempotent, cause: error });
+      const { mayRepeat: retryable, idempotencyKey } = fate;
+      throw new AgentFactoryError({ code, message, status: 0, retryable, idempotencyKey, cause: error });
     }
   };
 
@@ -119,7 +125,11 @@ export function createTransport(options: TransportOptions): Transport {
     url: string,
     input: CallInput<D>,
   ): Promise<R> => {
-    const { body, signal, idempotencyKey, idempotent = method !== "POST" } = input;
+    const { body, signal, keyed } = input;
+    const idempotencyKey = keyed === undefined ? null : (keyed.idempotencyKey ?? crypto.randomUUID());
+    const idempotent = idempotencyKey !== null || (input.idempotent ?? method !== "POST");
+    // Called once more, a method would draw another key: only the client itself, or who chose the key, may repeat.
+    const mayRepeat = keyed === undefined ? idempotent : keyed.idempotencyKey !== undefined;
     const init: RequestInit = {
       method,
       // The key must not follow a redirect to somebody else.
@@ -127,7 +137,7 @@ export function createTransport(options: TransportOptions): Transport {
       headers: {
         authorization: `Bearer ${serviceKey}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
+        ...(idempotencyKey === null ? {} : { "idempotency-key": idempotencyKey }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
@@ -137,7 +147,7 @@ export function createTransport(options: TransportOptions): Transport {
     let perhapsDone = false;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return (await sendOnce(target, init, limitMs, idempotent)) as R;
+        return (await sendOnce(target, init, limitMs, { mayRepeat, idempotencyKey })) as R;
       } catch (error) {
         if (!(error instanceof AgentFactoryError)) throw error;
         if (input.whenGone !== undefined && perhapsDone && error.status === 404) return input.whenGone as R;

@@ -1,15 +1,15 @@
 /** Where the company wants to be told of answers. */
 import type * as api from "./api.gen.ts";
-import type { Transport } from "./transport.ts";
+import type { Keyed, Transport } from "./transport.ts";
 
 export function webhookEndpointMethods({ call }: Transport) {
   return {
     /** Registers an https URL. `signingSecret` is shown here and never again: keep it for `verifyWebhook`. */
-    createWebhookEndpoint(url: string) {
+    createWebhookEndpoint(url: string, keyed: Keyed = {}) {
       return call<api.CreateWebhookEndpointData, api.CreateWebhookEndpointResponse>(
         "POST",
         "/webhook-endpoints",
-        { body: { url } },
+        { body: { url }, keyed },
       );
     },
 
@@ -32,13 +32,16 @@ export function webhookEndpointMethods({ call }: Transport) {
 
     /**
      * A new signing secret, shown here and never again. Events carry a signature of the former one, too, for `graceMs`
-     * more (default 24 hours, at most 7 days). Never repeated by itself: each call makes another secret.
+     * more (default 24 hours, at most 7 days). Each call makes another secret, unless it bears the last one's key.
      */
-    rotateWebhookSecret(endpointId: string, body: api.RotateWebhookSecretData["body"] = {}) {
+    rotateWebhookSecret(
+      endpointId: string,
+      { idempotencyKey, ...body }: api.RotateWebhookSecretData["body"] & Keyed = {},
+    ) {
       return call<api.RotateWebhookSecretData, api.RotateWebhookSecretResponse>(
         "POST",
         "/webhook-endpoints/{endpointId}/rotate-secret",
-        { path: { endpointId }, body },
+        { path: { endpointId }, body, keyed: { idempotencyKey } },
       );
     },
 

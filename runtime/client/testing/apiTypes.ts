@@ -5,9 +5,15 @@ import { join } from "node:path";
 import { createClient } from "@hey-api/openapi-ts";
 import { format } from "prettier";
 
+interface Documented {
+  operationId: string;
+  parameters?: Array<{ name: string }>;
+  responses: Record<string, unknown>;
+}
+
 export interface ApiDocument {
   servers: unknown;
-  paths: Record<string, Record<string, { operationId: string; responses: Record<string, unknown> }>>;
+  paths: Record<string, Record<string, Documented>>;
 }
 
 const HEADER = `/**

@@ -66,8 +66,12 @@ export const apiTables = {
     url: v.string(),
     enabled: v.boolean(),
     createdAt: v.number(),
+    /** Of the request that registered it. */
+    idempotencyKey: v.optional(v.string()),
     /** Until then events are signed with the signing secret before the last rotation, too. */
     previousUntil: v.optional(v.number()),
+    /** The last rotation: its request's key, and the version of the signing secret that it makes. */
+    rotation: v.optional(v.object({ idempotencyKey: v.union(v.string(), v.null()), version: v.number() })),
   }).index("by_company", ["companyId"]),
 
   /**

@@ -124,8 +124,11 @@ describe("outgoing webhooks", () => {
     const { serviceKey } = await makeKey(t, "acme");
     const made = await post(t, serviceKey, "/webhook-endpoints", { url: "https://acme.example/hook" });
     const path = `/webhook-endpoints/${made.json.endpointId}/rotate-secret`;
-    const rotated = await post(t, serviceKey, path, { graceMs: 60_000 });
-    expect(rotated.json).toEqual({
+    const rotate = () => post(t, serviceKey, path, { graceMs: 60_000 }, { "Idempotency-Key": "r1" });
+    // Thrice, as a client does whose answers are lost: the receiver still has the former one of the first.
+    const [rotated, ...repeated] = [...(await Promise.all([rotate(), rotate()])), await rotate()];
+    for (const { json } of repeated) expect(json).toEqual(rotated?.json);
+    expect(rotated?.json).toEqual({
       signingSecret: expect.stringMatching(/^whsec_/),
       previousUntil: NOW + 60_000,
     });
@@ -139,7 +142,7 @@ describe("outgoing webhooks", () => {
       const by: string[] = [];
       for (const [name, secret] of [
         ["old", made.json.signingSecret],
-        ["new", rotated.json.signingSecret],
+        ["new", rotated?.json.signingSecret],
       ]) {
         const key = fromBase64(secret.replace("whsec_", ""));
         const wanted = `v1,${toBase64(await hmacSha256(key, signed))}`;
@@ -151,6 +154,22 @@ describe("outgoing webhooks", () => {
     expect(await signedBy("c1")).toEqual(["old", "new"]);
     vi.setSystemTime(NOW + 60_000);
     expect(await signedBy("c2")).toEqual(["new"]);
+  });
+
+  test("have one endpoint however often it is asked for with one key, and whatever an earlier request left", async () => {
+    const t = await openWorld();
+    const { keyId, serviceKey } = await makeKey(t, "acme");
+    const url = "https://acme.example/hook";
+    const principal = { keyId, companyId: "acme", agentKeys: null };
+    // A request that ended between its two steps.
+    await t.mutation(internal.api.endpoints.storeEndpoint, { principal, url, idempotencyKey: "e1" });
+    const create = () => post(t, serviceKey, "/webhook-endpoints", { url }, { "Idempotency-Key": "e1" });
+    const [first, ...others] = [...(await Promise.all([create(), create()])), await create()];
+    expect(first?.json.signingSecret).toMatch(/^whsec_/);
+    for (const { json } of others) expect(json).toEqual(first?.json);
+    expect((await get(t, serviceKey, "/webhook-endpoints")).json.endpoints).toMatchObject([
+      { enabled: true },
+    ]);
   });
 
   test("are given up after ten attempts, listed for operators, and begin anew when they say so", async () => {

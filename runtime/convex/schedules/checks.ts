@@ -2,7 +2,9 @@
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { QueryCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
+import { canonicalJson } from "../policy/configDiff.ts";
 import { type PushSchedule, scheduleProblems } from "../policy/schedule.ts";
+import { sha256Hex } from "../secrets/digest.ts";
 
 /** Telegram shows 4096 characters, and a push is a prompt: longer ones are mistakes. */
 const TEXT_UNITS_MAX = 4_096;
@@ -30,6 +32,14 @@ function requireLength(field: string, value: string, unitsMax: number): void {
   if (value.trim() === "" || value.length > unitsMax) {
     throw new FactoryError("invalid_argument", `${field} must have 1 to ${unitsMax} characters`);
   }
+}
+
+/**
+ * What a request asked for, to be kept beside what it made: that may change since, and the same Idempotency-Key with
+ * another question must still be told from a repetition.
+ */
+export async function digestOfRequest(asked: Record<string, unknown>): Promise<string> {
+  return await sha256Hex(canonicalJson(asked));
 }
 
 /** The company's job. Another company's reads as one that does not exist. @throws not_found */

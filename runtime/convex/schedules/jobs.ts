@@ -5,7 +5,14 @@ import { internalMutation, internalQuery, type MutationCtx } from "../_generated
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
 import { nextSlot } from "../policy/schedule.ts";
-import { requireJob, requireKey, requireSchedule, requireTemplate, requireWords } from "./checks.ts";
+import {
+  digestOfRequest,
+  requireJob,
+  requireKey,
+  requireSchedule,
+  requireTemplate,
+  requireWords,
+} from "./checks.ts";
 import { vDispatchOutcome, vPushSchedule } from "./tables.ts";
 import { given } from "./templates.ts";
 import { armTimer } from "./timer.ts";
@@ -19,15 +26,15 @@ type Created = { jobId: Id<"pushJobs">; nextRunAt: number | null };
 type NewJob = Pick<
   Doc<"pushJobs">,
   "companyId" | "consumerUserId" | "title" | "text" | "schedule" | "timeZone" | "enabled"
-> & { templateId?: Id<"pushTemplates">; idempotencyKey?: string | undefined };
+> & { templateId?: Id<"pushTemplates"> } & Partial<Keyed>;
+/** What a request with an Idempotency-Key leaves on the job that it makes. */
+type Keyed = { idempotencyKey: string; requestDigest: string };
 
 async function createJob(ctx: MutationCtx, job: NewJob, actor: string): Promise<Created> {
   requireKey("companyId", job.companyId);
   requireKey("consumerUserId", job.consumerUserId);
   requireWords(job);
   requireSchedule(job.schedule, job.timeZone);
-  const known = await findByKey(ctx, job);
-  if (known !== null) return { jobId: known._id, nextRunAt: known.nextRunAt ?? null };
   const now = Date.now();
   const nextRunAt = job.enabled ? (nextSlot(job.schedule, job.timeZone, now)?.at ?? null) : null;
   const jobId = await ctx.db.insert("pushJobs", {
@@ -41,18 +48,31 @@ async function createJob(ctx: MutationCtx, job: NewJob, actor: string): Promise<
   return { jobId, nextRunAt };
 }
 
-/** @throws conflict when the key named another person's job. */
-async function findByKey(ctx: MutationCtx, job: NewJob): Promise<Doc<"pushJobs"> | null> {
-  const { companyId, idempotencyKey } = job;
-  if (idempotencyKey === undefined) return null;
+type Repeatable = { companyId: string; idempotencyKey?: string | undefined } & Record<string, unknown>;
+
+/**
+ * Makes the job of a request, once per Idempotency-Key. The key is looked up before anything else is: what the request
+ * needs, its template say, may be gone when it comes a second time.
+ *
+ * @throws conflict when the key has made a job for another request
+ */
+async function once(
+  ctx: MutationCtx,
+  { idempotencyKey, ...asked }: Repeatable,
+  make: (keyed: Keyed | Record<string, never>) => Promise<Created>,
+): Promise<Created> {
+  if (idempotencyKey === undefined) return await make({});
+  const { companyId } = asked;
+  const requestDigest = await digestOfRequest(asked);
   const known = await ctx.db
     .query("pushJobs")
     .withIndex("by_company_key", (q) => q.eq("companyId", companyId).eq("idempotencyKey", idempotencyKey))
     .first();
-  if (known !== null && known.consumerUserId !== job.consumerUserId) {
+  if (known === null) return await make({ idempotencyKey, requestDigest });
+  if (known.requestDigest !== requestDigest) {
     throw new FactoryError("conflict", "This Idempotency-Key was used for another push job");
   }
-  return known;
+  return { jobId: known._id, nextRunAt: known.nextRunAt ?? null };
 }
 
 export const createPushJobFromTemplate = internalMutation({
@@ -69,23 +89,16 @@ export const createPushJobFromTemplate = internalMutation({
     actor: v.optional(v.string()),
   },
   returns: vCreated,
-  handler: async (ctx, { templateKey, schedule, enabled, actor, ...job }) => {
-    const { companyId } = job;
-    const template = await requireTemplate(ctx, companyId, templateKey);
-    if (!template.enabled) throw new FactoryError("conflict", `Template '${templateKey}' is disabled`);
-    return await createJob(
-      ctx,
-      {
-        ...job,
-        templateId: template._id,
-        title: template.title,
-        text: template.text,
-        schedule: schedule ?? template.schedule,
-        enabled: enabled ?? true,
-      },
-      actor ?? "operator",
-    );
-  },
+  handler: async (ctx, { actor = "operator", ...asked }) =>
+    await once(ctx, asked, async (keyed) => {
+      const { companyId, consumerUserId, timeZone, templateKey, enabled = true } = asked;
+      const template = await requireTemplate(ctx, companyId, templateKey);
+      if (!template.enabled) throw new FactoryError("conflict", `Template '${templateKey}' is disabled`);
+      const { _id: templateId, title, text } = template;
+      const schedule = asked.schedule ?? template.schedule;
+      const job = { companyId, consumerUserId, templateId, title, text, schedule, timeZone, enabled };
+      return await createJob(ctx, { ...job, ...keyed }, actor);
+    }),
 });
 
 export const createPushJobCustom = internalMutation({
@@ -102,8 +115,11 @@ export const createPushJobCustom = internalMutation({
     actor: v.optional(v.string()),
   },
   returns: vCreated,
-  handler: async (ctx, { actor, enabled, ...job }) =>
-    await createJob(ctx, { ...job, enabled: enabled ?? true }, actor ?? "operator"),
+  handler: async (ctx, { actor = "operator", ...asked }) =>
+    await once(ctx, asked, async (keyed) => {
+      const { idempotencyKey: _, enabled = true, ...job } = asked;
+      return await createJob(ctx, { ...job, ...keyed, enabled }, actor);
+    }),
 });
 
 async function changeJob(

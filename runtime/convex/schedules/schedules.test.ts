@@ -232,6 +232,55 @@ test("a trigger by hand with a key sends once, says the same again, and is audit
   ]);
 });
 
+describe("a request with an Idempotency-Key", () => {
+  const words = { companyId: "acme", templateKey: "morning", title: "Morning", text: "Hello" };
+  const template = { ...words, schedule: daily("09:30"), idempotencyKey: "k" };
+  const fromTemplate = (t: World, more: Record<string, unknown> = {}) =>
+    t.mutation(internal.schedules.jobs.createPushJobFromTemplate, {
+      companyId: "acme",
+      templateKey: "morning",
+      consumerUserId: "ada",
+      timeZone: "UTC",
+      idempotencyKey: "k",
+      ...more,
+    });
+
+  test("makes one job, which is found after the template went and the job was changed", async () => {
+    const t = await openWorld();
+    await t.mutation(internal.schedules.templates.createPushTemplate, template);
+    const { jobId } = await fromTemplate(t);
+    await t.mutation(internal.schedules.jobs.updatePushJob, { companyId: "acme", jobId, title: "Other" });
+    await t.mutation(internal.schedules.templates.deletePushTemplate, {
+      companyId: "acme",
+      templateKey: "morning",
+    });
+    expect((await fromTemplate(t)).jobId).toBe(jobId);
+  });
+
+  test("is refused for another job of the same person", async () => {
+    const t = await openWorld();
+    await createJob(t, { idempotencyKey: "k" });
+    for (const more of [{ text: "other" }, { timeZone: "UTC" }, { enabled: false }]) {
+      await expect(createJob(t, { idempotencyKey: "k", ...more })).rejects.toThrow(
+        "This Idempotency-Key was used for another push job",
+      );
+    }
+    await createJob(t, { idempotencyKey: "k", companyId: "globex" });
+    expect(await t.run((ctx) => ctx.db.query("pushJobs").collect())).toHaveLength(2);
+  });
+
+  test("makes one template, and is refused for another text of it", async () => {
+    const t = await openWorld();
+    const create = (more: Record<string, unknown> = {}) =>
+      t.mutation(internal.schedules.templates.createPushTemplate, { ...template, ...more });
+    const { templateId } = await create();
+    expect(await create()).toEqual({ templateId });
+    for (const more of [{ text: "other" }, { idempotencyKey: "k2" }, { idempotencyKey: undefined }]) {
+      await expect(create(more)).rejects.toThrow("Template key 'morning' already exists for company");
+    }
+  });
+});
+
 test("a trigger by hand sends now and leaves the slots alone", async () => {
   const t = await openWorld();
   await bind(t, "ada", "acme", "42");

@@ -28,6 +28,8 @@ export const scheduleTables = {
     text: v.string(),
     schedule: vPushSchedule,
     enabled: v.boolean(),
+    /** Of the request that made it, when it bore an Idempotency-Key (schedules/checks.ts). */
+    requestDigest: v.optional(v.string()),
     createdBy: v.string(),
     createdAt: v.number(),
     updatedAt: v.number(),
@@ -44,6 +46,8 @@ export const scheduleTables = {
     timeZone: v.string(),
     enabled: v.boolean(),
     idempotencyKey: v.optional(v.string()),
+    /** Of the request that made it, when it bore an Idempotency-Key (schedules/checks.ts). */
+    requestDigest: v.optional(v.string()),
     /** Absent for manual and disabled jobs. */
     nextRunAt: v.optional(v.number()),
     lastRunAt: v.optional(v.number()),

@@ -4,7 +4,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
-import { requireKey, requireSchedule, requireTemplate, requireWords } from "./checks.ts";
+import { digestOfRequest, requireKey, requireSchedule, requireTemplate, requireWords } from "./checks.ts";
 import { vPushSchedule } from "./tables.ts";
 
 const LIST_MAX = 500;
@@ -27,10 +27,13 @@ export const createPushTemplate = internalMutation({
     text: v.string(),
     schedule: vPushSchedule,
     enabled: v.optional(v.boolean()),
+    /** The same request under the same key is answered with the template that it made. */
+    idempotencyKey: v.optional(v.string()),
     actor: v.optional(v.string()),
   },
   returns: v.object({ templateId: v.id("pushTemplates") }),
-  handler: async (ctx, { actor = "operator", enabled = true, ...template }) => {
+  handler: async (ctx, { actor = "operator", idempotencyKey, ...asked }) => {
+    const template = { ...asked, enabled: asked.enabled ?? true };
     requireKey("companyId", template.companyId);
     requireKey("templateKey", template.templateKey);
     requireWords(template);
@@ -41,13 +44,18 @@ export const createPushTemplate = internalMutation({
         q.eq("companyId", template.companyId).eq("templateKey", template.templateKey),
       )
       .first();
+    const requestDigest =
+      idempotencyKey === undefined ? undefined : await digestOfRequest({ ...asked, idempotencyKey });
     if (taken !== null) {
+      if (requestDigest !== undefined && taken.requestDigest === requestDigest) {
+        return { templateId: taken._id };
+      }
       throw new FactoryError("conflict", `Template key '${template.templateKey}' already exists for company`);
     }
     const now = Date.now();
     const templateId = await ctx.db.insert("pushTemplates", {
       ...template,
-      enabled,
+      ...(requestDigest === undefined ? {} : { requestDigest }),
       createdBy: actor,
       createdAt: now,
       updatedAt: now,

@@ -5,7 +5,13 @@
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
 import type { Id } from "../_generated/dataModel.js";
-import { internalAction, internalMutation, internalQuery } from "../_generated/server.js";
+import {
+  type ActionCtx,
+  internalAction,
+  internalMutation,
+  internalQuery,
+  type QueryCtx,
+} from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
 import { checkSecret } from "../policy/secretRef.ts";
@@ -28,40 +34,59 @@ export const importSecret = internalAction({
     actor: v.optional(v.string()),
   },
   returns: vImported,
-  handler: async (ctx, { secretRef, plaintextValue, metadata, actor }): Promise<Imported> => {
-    const problem = checkSecret(secretRef, plaintextValue, {
-      cloudUrl: process.env.CONVEX_CLOUD_URL,
-      siteUrl: process.env.CONVEX_SITE_URL,
-    });
-    if (problem !== null) throw new FactoryError("invalid_argument", problem);
-    const ring = readKeyRing();
+  handler: async (ctx, secret): Promise<Imported> => {
+    const { secretRef } = secret;
     for (let attempt = 0; attempt < STORE_TRIES_MAX; attempt += 1) {
       const version: number = await ctx.runQuery(internal.secrets.importSecret.nextVersion, { secretRef });
-      const sealed = await seal({ secretRef, version }, plaintextValue, ring);
-      const secretId: Id<"secrets"> | null = await ctx.runMutation(internal.secrets.importSecret.store, {
-        secretRef,
-        version,
-        ...sealed,
-        metadata,
-        actor: actor ?? "operator",
-      });
+      const secretId = await importAs(ctx, version, secret);
       if (secretId !== null) return { secretId, secretRef, version };
     }
     throw new FactoryError("conflict", `Secret '${secretRef}' is being imported by others at the same time`);
   },
 });
 
+type NewSecret = {
+  secretRef: string;
+  plaintextValue: string;
+  metadata?: Record<string, string>;
+  actor?: string;
+};
+
+/** One import, as this version or not at all: null when the ref has it already. @throws invalid_argument */
+export async function importAs(
+  ctx: ActionCtx,
+  version: number,
+  { secretRef, plaintextValue, metadata, actor }: NewSecret,
+): Promise<Id<"secrets"> | null> {
+  const problem = checkSecret(secretRef, plaintextValue, {
+    cloudUrl: process.env.CONVEX_CLOUD_URL,
+    siteUrl: process.env.CONVEX_SITE_URL,
+  });
+  if (problem !== null) throw new FactoryError("invalid_argument", problem);
+  const sealed = await seal({ secretRef, version }, plaintextValue, readKeyRing());
+  return await ctx.runMutation(internal.secrets.importSecret.store, {
+    secretRef,
+    version,
+    ...sealed,
+    metadata,
+    actor: actor ?? "operator",
+  });
+}
+
+/** The version that the next import of a ref gets; 1 for a ref without any. */
+export async function versionAfter(ctx: QueryCtx, secretRef: string): Promise<number> {
+  const highest = await ctx.db
+    .query("secrets")
+    .withIndex("by_ref_version", (q) => q.eq("secretRef", secretRef))
+    .order("desc")
+    .first();
+  return (highest?.version ?? 0) + 1;
+}
+
 export const nextVersion = internalQuery({
   args: { secretRef: v.string() },
   returns: v.number(),
-  handler: async (ctx, { secretRef }): Promise<number> => {
-    const highest = await ctx.db
-      .query("secrets")
-      .withIndex("by_ref_version", (q) => q.eq("secretRef", secretRef))
-      .order("desc")
-      .first();
-    return (highest?.version ?? 0) + 1;
-  },
+  handler: async (ctx, { secretRef }): Promise<number> => await versionAfter(ctx, secretRef),
 });
 
 /** Returns null when another import took this version meanwhile: what was encrypted is bound to it. */
@@ -77,12 +102,7 @@ export const store = internalMutation({
   },
   returns: v.union(v.id("secrets"), v.null()),
   handler: async (ctx, { actor, ...row }): Promise<Id<"secrets"> | null> => {
-    const highest = await ctx.db
-      .query("secrets")
-      .withIndex("by_ref_version", (q) => q.eq("secretRef", row.secretRef))
-      .order("desc")
-      .first();
-    if ((highest?.version ?? 0) + 1 !== row.version) return null;
+    if ((await versionAfter(ctx, row.secretRef)) !== row.version) return null;
     const former = await findActive(ctx, row.secretRef);
     if (former !== null) await ctx.db.patch("secrets", former._id, { active: false });
     const secretId = await ctx.db.insert("secrets", {

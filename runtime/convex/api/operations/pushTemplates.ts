@@ -52,9 +52,11 @@ export const pushTemplateOperations: readonly Operation[] = [
     }),
     status: 201,
     response: z.object({ templateId: z.string() }),
-    run: async (ctx, principal, { body }) =>
+    idempotent: "The same key for the same template makes it once, however often it is sent",
+    run: async (ctx, principal, { body, idempotencyKey }) =>
       await ctx.runMutation(internal.schedules.templates.createPushTemplate, {
         ...acting(principal),
+        ...(idempotencyKey === null ? {} : { idempotencyKey }),
         ...body,
       }),
   }),

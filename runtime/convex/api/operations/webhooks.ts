@@ -23,8 +23,9 @@ export const webhookOperations: readonly Operation[] = [
       endpointId: z.string(),
       signingSecret: z.string().describe("whsec_ and base64: the HMAC-SHA256 key of webhook-signature"),
     }),
-    run: async (ctx, principal, { body }) =>
-      await ctx.runAction(internal.api.endpoints.createEndpoint, { principal, ...body }),
+    idempotent: "The same key registers one endpoint; sent again, it tells the same secret",
+    run: async (ctx, principal, { body, idempotencyKey }) =>
+      await ctx.runAction(internal.api.endpoints.createEndpoint, { principal, idempotencyKey, ...body }),
   }),
   operation({
     id: "listWebhookEndpoints",
@@ -84,8 +85,14 @@ export const webhookOperations: readonly Operation[] = [
     }),
     status: 200,
     response: z.object({ signingSecret: z.string(), previousUntil: time }),
-    run: async (ctx, principal, { params, body: { graceMs = ROTATION_GRACE_DEFAULT_MS } }) =>
-      await ctx.runAction(internal.api.endpoints.rotateEndpointSecret, { principal, ...params, graceMs }),
+    idempotent: "The same key as that of the last rotation makes no other secret, but tells the same",
+    run: async (ctx, principal, { params, body: { graceMs = ROTATION_GRACE_DEFAULT_MS }, idempotencyKey }) =>
+      await ctx.runAction(internal.api.endpoints.rotateEndpointSecret, {
+        principal,
+        ...params,
+        graceMs,
+        idempotencyKey,
+      }),
   }),
   operation({
     id: "listWebhookEvents",
