@@ -1,5 +1,6 @@
 /** Shapes that several operations share. */
 import * as z from "zod";
+import { PUSH_TEXT_UNITS_MAX, PUSH_TITLE_UNITS_MAX } from "../policy/push.ts";
 
 /** Ids that consumers choose: anything but control characters. */
 export const consumerId = z
@@ -65,8 +66,8 @@ export const messageShape = z.object({
 });
 
 export const templateKey = z.string().min(1).max(128);
-export const pushTitle = z.string().min(1).max(200);
-export const pushText = z.string().min(1).max(4_096);
+export const pushTitle = z.string().min(1).max(PUSH_TITLE_UNITS_MAX);
+export const pushText = z.string().min(1).max(PUSH_TEXT_UNITS_MAX);
 export const timeZone = z.string().min(1).max(64).describe("IANA zone, for example Europe/Rome");
 export const dispatchOutcome = z.enum(["enqueued", "skipped", "failed"]);
 const slotTime = z.string().describe("HH:mm in the job's zone");

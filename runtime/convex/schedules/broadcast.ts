@@ -18,7 +18,7 @@ import {
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
 import { type BroadcastCounts, vBroadcastCounts } from "./broadcastReport.ts";
-import { requireKey, requireWords } from "./checks.ts";
+import { requireSound } from "./checks.ts";
 import { reasonOf } from "./dispatch.ts";
 
 const PAGE = 50;
@@ -102,9 +102,7 @@ export const openBroadcast = internalMutation({
   args: vNewBroadcast,
   returns: v.id("broadcasts"),
   handler: async (ctx, args) => {
-    requireKey("companyId", args.companyId);
-    requireKey("requestedBy", args.requestedBy);
-    requireWords(args);
+    requireSound(args);
     const known = await findByKey(ctx, args);
     if (known !== null) return known;
     const now = Date.now();

@@ -1,37 +1,15 @@
-/** What every function of this room asks before it acts: a valid schedule, a sane text, a job of the caller's company. */
+/** What every function of this room asks before it acts: sound fields, a job of the caller's company. */
 import type { Doc, Id } from "../_generated/dataModel.js";
 import type { QueryCtx } from "../_generated/server.js";
 import { FactoryError } from "../errors.ts";
 import { canonicalJson } from "../policy/configDiff.ts";
-import { type PushSchedule, scheduleProblems } from "../policy/schedule.ts";
+import { type PushFields, pushProblems } from "../policy/push.ts";
 import { sha256Hex } from "../secrets/digest.ts";
 
-/** Telegram shows 4096 characters, and a push is a prompt: longer ones are mistakes. */
-const TEXT_UNITS_MAX = 4_096;
-const TITLE_UNITS_MAX = 200;
-const KEY_UNITS_MAX = 128;
-
 /** @throws invalid_argument with every problem at once. */
-export function requireSchedule(schedule: PushSchedule, timeZone: string): void {
-  const problems = scheduleProblems(schedule, timeZone);
+export function requireSound(fields: PushFields): void {
+  const problems = pushProblems(fields);
   if (problems.length > 0) throw new FactoryError("invalid_argument", problems.join("; "));
-}
-
-/** @throws invalid_argument for a blank or overlong title or text. */
-export function requireWords(words: { title?: string | undefined; text?: string | undefined }): void {
-  if (words.title !== undefined) requireLength("title", words.title, TITLE_UNITS_MAX);
-  if (words.text !== undefined) requireLength("text", words.text, TEXT_UNITS_MAX);
-}
-
-/** @throws invalid_argument for a blank or overlong key or id. */
-export function requireKey(field: string, value: string): void {
-  requireLength(field, value, KEY_UNITS_MAX);
-}
-
-function requireLength(field: string, value: string, unitsMax: number): void {
-  if (value.trim() === "" || value.length > unitsMax) {
-    throw new FactoryError("invalid_argument", `${field} must have 1 to ${unitsMax} characters`);
-  }
 }
 
 /**

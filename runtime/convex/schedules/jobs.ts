@@ -4,15 +4,9 @@ import type { Doc, Id } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery, type MutationCtx } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
+import { canonicalJson } from "../policy/configDiff.ts";
 import { nextSlot } from "../policy/schedule.ts";
-import {
-  digestOfRequest,
-  requireJob,
-  requireKey,
-  requireSchedule,
-  requireTemplate,
-  requireWords,
-} from "./checks.ts";
+import { digestOfRequest, requireJob, requireSound, requireTemplate } from "./checks.ts";
 import { vDispatchOutcome, vPushSchedule } from "./tables.ts";
 import { given } from "./templates.ts";
 import { armTimer } from "./timer.ts";
@@ -31,21 +25,18 @@ type NewJob = Pick<
 type Keyed = { idempotencyKey: string; requestDigest: string };
 
 async function createJob(ctx: MutationCtx, job: NewJob, actor: string): Promise<Created> {
-  requireKey("companyId", job.companyId);
-  requireKey("consumerUserId", job.consumerUserId);
-  requireWords(job);
-  requireSchedule(job.schedule, job.timeZone);
+  requireSound(job);
   const now = Date.now();
-  const nextRunAt = job.enabled ? (nextSlot(job.schedule, job.timeZone, now)?.at ?? null) : null;
+  const nextRunAt = nextOf(job, now);
   const jobId = await ctx.db.insert("pushJobs", {
     ...job,
-    nextRunAt: nextRunAt ?? undefined,
+    nextRunAt,
     createdAt: now,
     updatedAt: now,
   });
   await recordAudit(ctx, { actor, action: "push_job.create", target: jobId, outcome: "ok" });
   await armTimer(ctx, now);
-  return { jobId, nextRunAt };
+  return { jobId, nextRunAt: nextRunAt ?? null };
 }
 
 type Repeatable = { companyId: string; idempotencyKey?: string | undefined } & Record<string, unknown>;
@@ -129,12 +120,10 @@ async function changeJob(
   actor: string,
 ): Promise<Created> {
   const changed = { ...job, ...changes };
-  requireWords(changes);
-  requireSchedule(changed.schedule, changed.timeZone);
+  requireSound(changed);
   const now = Date.now();
-  // Reckoned from now: a job that moves to an earlier hour of today must not fire for a slot already past.
-  const slot = changed.enabled ? nextSlot(changed.schedule, changed.timeZone, now) : null;
-  await ctx.db.patch("pushJobs", job._id, { ...changes, nextRunAt: slot?.at, updatedAt: now });
+  const nextRunAt = timesOf(changed) === timesOf(job) ? job.nextRunAt : nextOf(changed, now);
+  await ctx.db.patch("pushJobs", job._id, { ...changes, nextRunAt, updatedAt: now });
   await recordAudit(ctx, {
     actor,
     action: "push_job.update",
@@ -143,7 +132,18 @@ async function changeJob(
     detail: Object.keys(changes).join(", "),
   });
   await armTimer(ctx, now);
-  return { jobId: job._id, nextRunAt: slot?.at ?? null };
+  return { jobId: job._id, nextRunAt: nextRunAt ?? null };
+}
+
+type Times = Pick<Doc<"pushJobs">, "schedule" | "timeZone" | "enabled">;
+
+/** While this stays the same, a slot that is due stays due: its dispatch may be late, and it is owed. */
+const timesOf = ({ schedule, timeZone, enabled }: Times): string =>
+  canonicalJson([schedule, timeZone, enabled]);
+
+/** Reckoned from now: a job that moves to an earlier hour of today must not fire for a slot already past. */
+function nextOf({ schedule, timeZone, enabled }: Times, now: number): number | undefined {
+  return enabled ? nextSlot(schedule, timeZone, now)?.at : undefined;
 }
 
 export const updatePushJob = internalMutation({

@@ -232,6 +232,41 @@ test("a trigger by hand with a key sends once, says the same again, and is audit
   ]);
 });
 
+describe("a slot that is due while its job is edited", () => {
+  const due = async (t: World) => {
+    await bind(t, "ada", "acme", "42");
+    const jobId = await createJob(t, { schedule: daily("12:30"), timeZone: "UTC" });
+    // The dispatch is late: of an outage, say.
+    vi.setSystemTime(START + HOUR);
+    return { companyId: "acme", jobId };
+  };
+
+  test("is sent, with the new words", async () => {
+    const t = await openWorld();
+    const job = await due(t);
+    await t.mutation(internal.schedules.jobs.updatePushJob, { ...job, text: "Say hello" });
+    await t.mutation(internal.schedules.jobs.setPushJobEnabled, { ...job, enabled: true });
+    await t.action(internal.schedules.dispatch.dispatchDuePushJobs, {});
+    expect(await messagesOf(t)).toMatchObject([{ payload: { messageText: "Say hello" } }]);
+  });
+
+  test("is not when its times are changed, or while it is switched off", async () => {
+    for (const change of [{ schedule: daily("12:20") }, { timeZone: "Europe/Rome" }]) {
+      const t = await openWorld();
+      await t.mutation(internal.schedules.jobs.updatePushJob, { ...(await due(t)), ...change });
+      await t.action(internal.schedules.dispatch.dispatchDuePushJobs, {});
+      expect(await messagesOf(t)).toEqual([]);
+      vi.setSystemTime(START);
+    }
+    const t = await openWorld();
+    const job = await due(t);
+    await t.mutation(internal.schedules.jobs.setPushJobEnabled, { ...job, enabled: false });
+    await t.mutation(internal.schedules.jobs.setPushJobEnabled, { ...job, enabled: true });
+    await t.action(internal.schedules.dispatch.dispatchDuePushJobs, {});
+    expect(await messagesOf(t)).toEqual([]);
+  });
+});
+
 describe("a request with an Idempotency-Key", () => {
   const words = { companyId: "acme", templateKey: "morning", title: "Morning", text: "Hello" };
   const template = { ...words, schedule: daily("09:30"), idempotencyKey: "k" };

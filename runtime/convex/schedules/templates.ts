@@ -4,7 +4,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, internalQuery } from "../_generated/server.js";
 import { recordAudit } from "../audit/record.ts";
 import { FactoryError } from "../errors.ts";
-import { digestOfRequest, requireKey, requireSchedule, requireTemplate, requireWords } from "./checks.ts";
+import { digestOfRequest, requireSound, requireTemplate } from "./checks.ts";
 import { vPushSchedule } from "./tables.ts";
 
 const LIST_MAX = 500;
@@ -34,10 +34,7 @@ export const createPushTemplate = internalMutation({
   returns: v.object({ templateId: v.id("pushTemplates") }),
   handler: async (ctx, { actor = "operator", idempotencyKey, ...asked }) => {
     const template = { ...asked, enabled: asked.enabled ?? true };
-    requireKey("companyId", template.companyId);
-    requireKey("templateKey", template.templateKey);
-    requireWords(template);
-    requireSchedule(template.schedule, "UTC");
+    requireSound(template);
     const taken = await ctx.db
       .query("pushTemplates")
       .withIndex("by_company_key", (q) =>
@@ -83,8 +80,7 @@ export const updatePushTemplate = internalMutation({
   returns: v.null(),
   handler: async (ctx, { companyId, templateKey, actor = "operator", ...changes }) => {
     const template = await requireTemplate(ctx, companyId, templateKey);
-    requireWords(changes);
-    if (changes.schedule !== undefined) requireSchedule(changes.schedule, "UTC");
+    requireSound(changes);
     await ctx.db.patch("pushTemplates", template._id, { ...given(changes), updatedAt: Date.now() });
     await recordAudit(ctx, { actor, action: "push_template.update", target: templateKey, outcome: "ok" });
     return null;
