@@ -53,6 +53,28 @@ describe.each(documents)("%s", (file) => {
   });
 });
 
+it("every operator function has a command, or docs/operations.md says what takes its place", () => {
+  const functions = [...read("runtime/convex/factory.ts").matchAll(/^export \{([^}]+)\}/gm)].flatMap(
+    ([, names = ""]) =>
+      names
+        .split(",")
+        .map((name) => name.trim().split(" as ").at(-1) ?? "")
+        .filter((name) => name !== ""),
+  );
+  expect(functions.length).toBeGreaterThan(60);
+  const commands = globSync("cli/{commands,smoke}/*.ts", {
+    cwd: root,
+    exclude: (path) => path.endsWith(".test.ts"),
+  })
+    .map(read)
+    .join("\n");
+  const runs = (name: string): boolean => new RegExp(`"${name}"`).test(commands);
+  const [, excuses = ""] = read("docs/operations.md").split("## Functions without a command");
+  const excused = (name: string): boolean => excuses.split("\n## ")[0]?.includes(`\`${name}\``) === true;
+  expect(functions.filter((name) => !runs(name) && !excused(name))).toEqual([]);
+  expect(functions.filter((name) => runs(name) && excused(name))).toEqual([]);
+});
+
 describe("docs/troubleshooting.md", () => {
   const sources = [
     ...globSync("{cli,infra,runtime,setup}/**/*.{ts,mjs}", {

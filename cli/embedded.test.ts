@@ -194,6 +194,75 @@ describe("the operator CLI on a real deployment", () => {
     expect(code, out).toBe(exitCodes.ok);
   });
 
+  it("makes, changes, triggers and deletes push templates and jobs of a person that it has bound", async () => {
+    const template = [
+      "create-template",
+      "acme",
+      "morning",
+      "--title",
+      "Morning",
+      "--text",
+      "Say good morning",
+    ];
+    expect((await factory(["bindings", "bind", "u2", "tester", "--company", "acme"])).code).toBe(
+      exitCodes.ok,
+    );
+    expect((await factory(["push", ...template, "--schedule", "weekly Mon 09:30"])).code).toBe(exitCodes.ok);
+    expect((await factory(["push", ...template, "--schedule", "manual"])).code).toBe(exitCodes.failed);
+    const zone = ["--zone", "Europe/Rome"];
+    const { jobId } = (await value([
+      "push",
+      "create-job",
+      "acme",
+      "u2",
+      "--template",
+      "morning",
+      ...zone,
+    ])) as {
+      jobId: string;
+    };
+    await value([
+      "push",
+      "update-job",
+      "acme",
+      jobId,
+      "--schedule",
+      "monthly last 18:00",
+      "--title",
+      "Evening",
+    ]);
+    await expect(value(["push", "jobs", "acme", "u2"])).resolves.toMatchObject([
+      {
+        title: "Evening",
+        text: "Say good morning",
+        schedule: { dayOfMonth: "last" },
+        timeZone: "Europe/Rome",
+      },
+    ]);
+    await expect(value(["push", "disable-job", "acme", jobId])).resolves.toMatchObject({ nextRunAt: null });
+    await expect(value(["push", "enable-job", "acme", jobId])).resolves.toMatchObject({
+      nextRunAt: expect.any(Number),
+    });
+    const own = ["--title", "Own", "--text", "x", "--schedule", "manual", ...zone];
+    await expect(value(["push", "create-job", "acme", "u2", ...own])).resolves.toMatchObject({
+      nextRunAt: null,
+    });
+    await expect(value(["push", "dispatch"])).resolves.toMatchObject({ scanned: 0 });
+    const { out, code } = await factory(["push", "trigger", "acme", jobId]);
+    expect(code).toBe(exitCodes.failed);
+    expect(JSON.parse(out)).toMatchObject({ outcome: "skipped" });
+    await value(["push", "disable-template", "acme", "morning"]);
+    expect((await factory(["push", "create-job", "acme", "u2", "--template", "morning", ...zone])).code).toBe(
+      exitCodes.failed,
+    );
+    await value(["push", "enable-template", "acme", "morning"]);
+    await value(["push", "update-template", "acme", "morning", "--schedule", "manual"]);
+    await value(["push", "delete-template", "acme", "morning"]);
+    await value(["push", "delete-job", "acme", jobId]);
+    await expect(value(["push", "templates", "acme"])).resolves.toEqual([]);
+    await expect(value(["push", "jobs", "acme", "u2"])).resolves.toMatchObject([{ title: "Own" }]);
+  });
+
   it("shows a service key once and revokes it", async () => {
     const { keyId } = (await value(["service-keys", "create", "acme", "shop"])) as { keyId: string };
     await expect(value(["service-keys", "list"])).resolves.toMatchObject([{ keyId, companyId: "acme" }]);

@@ -116,6 +116,44 @@ export function addBindings(program: Command, io: Io): void {
     );
 
   bindings
+    .command("bind")
+    .description("bind a person to an agent; what was active for the person, or the Telegram user, ends")
+    .argument("<userId>", "the person's id in your own application")
+    .argument("<agentKey>")
+    .option("--company <companyId>")
+    .option(
+      "--telegram-user <id>",
+      "their Telegram user id, when they cannot pair (default: the one they paired)",
+    )
+    .action(
+      action(
+        io,
+        async (
+          { backend, out, actor, confirm },
+          userId: string,
+          agentKey: string,
+          options: { company?: string; telegramUser?: string },
+        ) => {
+          const { telegramUser } = options;
+          if (telegramUser !== undefined && !/^[1-9]\d{0,15}$/.test(telegramUser)) {
+            throw usageError(`--telegram-user must be a person's numeric id, got '${telegramUser}'.`);
+          }
+          await confirm(`Bind ${userId} to agent ${agentKey}?`);
+          const outcome = await backend.run("bindUserAgent", {
+            ...person(userId, options.company),
+            agentKey,
+            actor,
+            // A private chat has the id of its person.
+            ...(telegramUser === undefined
+              ? {}
+              : { telegramUserId: telegramUser, telegramChatId: telegramUser }),
+          });
+          out.result(outcome, () => [`${userId} talks to agent ${agentKey}.`]);
+        },
+      ),
+    );
+
+  bindings
     .command("revoke")
     .description("close a person's binding; the history stays")
     .argument("<userId>")

@@ -1,43 +1,24 @@
 import type { Command } from "commander";
 import type { Id } from "../../runtime/convex/_generated/dataModel.js";
-import { usageError } from "../errors.ts";
-import { readTextFile } from "../input/textFile.ts";
+import { type PushOptions, readPush, withWords } from "../input/push.ts";
 import type { Io } from "../io.ts";
 import { action } from "./session.ts";
 
 /** One action walks through targets for four minutes before it hands over to the next. */
 const SEND_TIMEOUT_MS = 5 * 60_000;
 
-interface SendOptions {
-  title: string;
-  text?: string;
-  textFile?: string;
-}
-
-function textOf(options: SendOptions): string {
-  if ((options.text === undefined) === (options.textFile === undefined)) {
-    throw usageError("Give the text once: --text <text> or --text-file <file>.");
-  }
-  return options.text ?? readTextFile("--text-file", options.textFile ?? "").trim();
-}
-
 export function addBroadcast(program: Command, io: Io): void {
   const broadcast = program.command("broadcast").description("one message to everybody of a company");
 
-  broadcast
-    .command("send")
+  withWords(broadcast.command("send").argument("<companyId>"))
     .description("into each person's own conversation, as fast as Telegram's limits allow")
-    .argument("<companyId>")
-    .requiredOption("--title <title>")
-    .option("--text <text>")
-    .option("--text-file <file>")
     .action(
-      action(io, async ({ backend, out, actor, confirm }, companyId: string, options: SendOptions) => {
-        const text = textOf(options);
-        await confirm(`Send '${options.title}' to everybody of company ${companyId}?`);
+      action(io, async ({ backend, out, actor, confirm }, companyId: string, options: PushOptions) => {
+        const { title, text } = readPush(options, ["title", "text"]);
+        await confirm(`Send '${title}' to everybody of company ${companyId}?`);
         const report = await backend.run(
           "sendBroadcastToAllActiveAgents",
-          { companyId, title: options.title, text, requestedBy: actor },
+          { companyId, title, text, requestedBy: actor },
           { timeoutMs: SEND_TIMEOUT_MS },
         );
         out.result(report, () => [

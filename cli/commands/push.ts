@@ -1,82 +1,21 @@
 import type { Command } from "commander";
 import type { Id } from "../../runtime/convex/_generated/dataModel.js";
-import type { Result } from "../backend/client.ts";
 import { CliError, exitCodes } from "../errors.ts";
 import { parseWhole } from "../input/numbers.ts";
 import type { Io } from "../io.ts";
-import { ago, when } from "../output/time.ts";
+import { when } from "../output/time.ts";
+import { addJobs } from "./pushJobs.ts";
+import { addTemplates } from "./pushTemplates.ts";
 import { action } from "./session.ts";
 
-type Schedule = Result<"listPushJobsForUser">[number]["schedule"];
-
-const weekdays = ["", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-
-export function scheduleText(schedule: Schedule): string {
-  switch (schedule.kind) {
-    case "manual":
-      return "by hand";
-    case "daily":
-      return `daily ${schedule.time}`;
-    case "weekly":
-      return `${weekdays[schedule.weekday] ?? schedule.weekday} ${schedule.time}`;
-    case "monthly":
-      return `${schedule.dayOfMonth === "last" ? "last day" : `day ${schedule.dayOfMonth}`} ${schedule.time}`;
-  }
-}
+/** Each job is a transaction of its own, and there may be a thousand. */
+const DISPATCH_TIMEOUT_MS = 5 * 60_000;
 
 export function addPush(program: Command, io: Io): void {
   const push = program.command("push").description("scheduled messages to people");
 
-  push
-    .command("templates")
-    .description("a company's templates")
-    .argument("<companyId>")
-    .action(
-      action(io, async ({ backend, out }, companyId: string) => {
-        const rows = await backend.run("listPushTemplatesByCompany", { companyId });
-        out.result(rows, () =>
-          rows.length === 0
-            ? ["No templates."]
-            : out.table(
-                [
-                  { title: "TEMPLATE", cell: (row) => row.templateKey },
-                  { title: "STATE", cell: (row) => (row.enabled ? "enabled" : "disabled") },
-                  { title: "SCHEDULE", cell: (row) => scheduleText(row.schedule) },
-                  { title: "TITLE", cell: (row) => row.title },
-                ],
-                rows,
-              ),
-        );
-      }),
-    );
-
-  push
-    .command("jobs")
-    .description("a person's push jobs")
-    .argument("<companyId>")
-    .argument("<userId>")
-    .action(
-      action(io, async ({ backend, out }, companyId: string, consumerUserId: string) => {
-        const rows = await backend.run("listPushJobsForUser", { companyId, consumerUserId });
-        const now = io.now();
-        out.result(rows, () =>
-          rows.length === 0
-            ? ["No push jobs."]
-            : out.table(
-                [
-                  { title: "JOB", cell: (row) => row.jobId },
-                  { title: "STATE", cell: (row) => (row.enabled ? "enabled" : "disabled") },
-                  { title: "SCHEDULE", cell: (row) => scheduleText(row.schedule) },
-                  { title: "ZONE", cell: (row) => row.timeZone },
-                  { title: "NEXT", cell: (row) => ago(row.nextRunAt, now) },
-                  { title: "LAST", cell: (row) => ago(row.lastRunAt, now) },
-                  { title: "TITLE", cell: (row) => row.title },
-                ],
-                rows,
-              ),
-        );
-      }),
-    );
+  addTemplates(push, io);
+  addJobs(push, io);
 
   push
     .command("dispatches")
@@ -130,6 +69,24 @@ export function addPush(program: Command, io: Io): void {
             sent.reason ?? `The push job was ${sent.outcome}.`,
           );
         }
+      }),
+    );
+
+  push
+    .command("dispatch")
+    .description("send now what is due, as the timers do by themselves; each slot is sent once")
+    .option("--limit <n>", "jobs, at most 1000", "200")
+    .action(
+      action(io, async ({ backend, out }, options: { limit: string }) => {
+        const limit = parseWhole("--limit", options.limit, 1, 1_000);
+        const counts = await backend.run(
+          "dispatchDuePushJobs",
+          { limit },
+          { timeoutMs: DISPATCH_TIMEOUT_MS },
+        );
+        out.result(counts, () => [
+          `${counts.scanned} due: ${counts.enqueued} enqueued, ${counts.skipped} skipped, ${counts.failed} failed.`,
+        ]);
       }),
     );
 }
