@@ -3,7 +3,7 @@ import { parseRuntimeConfig, type RuntimeConfigInput } from "../../runtime/conve
 import { dayOfTraffic, type Turn } from "./dayTraffic.ts";
 import { oracleMachineSeconds, simulateDay } from "./fleetDay.ts";
 
-const times = { bootMs: 10_000, resumeMs: 1_000 };
+const times = { bootMs: 10_000, resumeMs: 1_000, restMs: 0 };
 const scaling = (change: RuntimeConfigInput["scaling"] = {}) => {
   const parsed = parseRuntimeConfig({
     provider: {
@@ -35,6 +35,13 @@ test("one message costs a boot, its turn and the idle time after its claim", () 
 test("the next sitting resumes the machine that rests", () => {
   const day = simulate([turn(1, 100, 30), turn(1, 1_000, 30)]);
   expect(day).toMatchObject({ creates: 1, starts: 1, waitsMs: [1_000, 10_000] });
+});
+
+test("a message that comes while the machine comes to rest waits for that, is billed for it, and makes no other", () => {
+  // Claimed at 110 s, idle for 60 s, then 4 s on its way.
+  const traffic = [turn(1, 100, 30), turn(1, 171, 30)];
+  const day = simulateDay(traffic, scaling(), { ...times, restMs: 4_000 }, 0);
+  expect(day).toMatchObject({ creates: 1, starts: 1, kept: 1, waitsMs: [4_000, 10_000] });
 });
 
 test("messages of one conversation follow each other on one machine, and nobody who waits for himself waits for us", () => {

@@ -3,8 +3,10 @@
  * and machines that boot and resume in given times obey. No database and no provider: what they cost is measured
  * on real processes (tests/bench/scaler.ts).
  */
-import { type FleetWorker, planFleet } from "../../runtime/convex/policy/fleet.ts";
+import { planFleet } from "../../runtime/convex/policy/fleet.ts";
+import type { FleetWorker } from "../../runtime/convex/policy/fleetFacts.ts";
 import type { RuntimeConfig } from "../../runtime/convex/policy/runtimeConfig.ts";
+import { REST_PATIENCE_MS } from "../../runtime/convex/policy/lifecycle.ts";
 import { wantedWorkers } from "../../runtime/convex/policy/scaling.ts";
 import { warmTarget } from "../../runtime/convex/policy/warmPool.ts";
 import type { Turn } from "./dayTraffic.ts";
@@ -16,6 +18,8 @@ export interface MachineTimes {
   /** From the order to ready, ms. */
   bootMs: number;
   resumeMs: number;
+  /** From the order to rest to its being at rest, which the machine goes on being billed for, ms. */
+  restMs: number;
 }
 
 export interface DayFigures {
@@ -24,6 +28,8 @@ export interface DayFigures {
   machinesMax: number;
   creates: number;
   starts: number;
+  /** Machines that served on, or were started as soon as they rested, instead of new ones being made. */
+  kept: number;
   /** From a message's arrival, or the end of the turn before it, to the start of its turn, ms, ascending. */
   waitsMs: number[];
 }
@@ -31,6 +37,8 @@ export interface DayFigures {
 interface Machine extends FleetWorker {
   /** When its boot or resume will be over, ms; null: not under way. */
   readyAt: number | null;
+  /** When it will have come to rest, ms; null: not under way. */
+  restsAt: number | null;
   lastClaimAt: number;
   runningSince: number | null;
   /** When each of its turns ends, and whose it is. */
@@ -44,7 +52,14 @@ export function simulateDay(
   times: MachineTimes,
   midnight: number,
 ): DayFigures {
-  const figures: DayFigures = { machineSeconds: 0, machinesMax: 0, creates: 0, starts: 0, waitsMs: [] };
+  const figures: DayFigures = {
+    machineSeconds: 0,
+    machinesMax: 0,
+    creates: 0,
+    starts: 0,
+    kept: 0,
+    waitsMs: [],
+  };
   const machines: Machine[] = [];
   const waiting = new Map<number, Turn[]>();
   const running = new Set<number>();
@@ -58,6 +73,17 @@ export function simulateDay(
   const stopBilling = (machine: Machine, now: number): void => {
     if (machine.runningSince !== null) figures.machineSeconds += (now - machine.runningSince) / SECOND;
     machine.runningSince = null;
+  };
+  const rest = (machine: Machine, now: number): void => {
+    if (machine.restsAt === null || machine.restsAt > now) return;
+    stopBilling(machine, now);
+    if (machine.awaited) changed = true;
+    machine.state = "warm";
+    machine.restsAt = null;
+    machine.awaited = false;
+    machine.wayBack = null;
+    machine.warmSince = now;
+    machine.machineState = scaling.warmPool.mode === "suspend" ? "suspended" : "stopped";
   };
   const claim = (now: number): void => {
     for (const [conversation, turns] of waiting) {
@@ -96,6 +122,7 @@ export function simulateDay(
       }
       if (machine.state === "active" && machine.load === 0 && machine.idleUntil === null)
         machine.idleUntil = machine.lastClaimAt + scaling.idleTimeoutMs;
+      rest(machine, now);
       const restsSince = machine.warmSince ?? now;
       if (machine.state === "warm" && now - restsSince >= scaling.warmPool.stoppedTtlMs)
         machine.state = "stopped";
@@ -137,6 +164,9 @@ export function simulateDay(
           warmSince: null,
           machineState: "starting",
           retireTo: null,
+          wayBack: null,
+          awaited: false,
+          restsAt: null,
           prewarm: step.prewarm,
           readyAt: now + times.bootMs,
           lastClaimAt: now,
@@ -151,13 +181,17 @@ export function simulateDay(
         machine.warmSince = null;
         machine.readyAt = now + (resumes ? times.resumeMs : times.bootMs);
         machine.runningSince = now;
+      } else if (step.do === "await") {
+        figures.kept += 1;
+        machine.awaited = true;
       } else if (step.do === "drain" && step.to === "warm") {
-        stopBilling(machine, now);
-        machine.state = "warm";
+        machine.state = "draining";
+        machine.retireTo = "warm";
+        machine.wayBack = { how: "await", until: now + REST_PATIENCE_MS };
+        machine.restsAt = now + times.restMs;
         machine.healthy = false;
-        machine.warmSince = now;
         machine.idleUntil = null;
-        machine.machineState = scaling.warmPool.mode === "suspend" ? "suspended" : "stopped";
+        rest(machine, now);
       } else {
         stopBilling(machine, now);
         machine.state = "stopped";

@@ -23,11 +23,11 @@ const DAY = {
   people: 200,
   sittingsPerPerson: 4,
   seeds: [1, 2, 3, 4, 5],
-  /** Boot of the genuine image with its probe turn, resume of a suspended machine: assumed, not measured on Fly. */
-  times: { bootMs: 20_000, resumeMs: 2_000 },
+  /** Boot of the genuine image with its probe turn, resume and suspension of a machine: assumed, not measured on Fly. */
+  times: { bootMs: 20_000, resumeMs: 2_000, restMs: 3_000 },
 };
 
-type FirstReplyFrom = "cold" | "stopped" | "suspended" | "warm";
+type FirstReplyFrom = "cold" | "stopped" | "suspended" | "coming_to_rest" | "warm";
 
 interface Burst {
   messages: number;
@@ -47,6 +47,7 @@ interface DayCost {
   machines_max: number;
   creates: number;
   starts: number;
+  kept: number;
   wait_p50_ms: number;
   wait_p95_ms: number;
   wait_p99_ms: number;
@@ -56,6 +57,8 @@ interface Figures {
   reconcile_interval_ms: number;
   bursts: Burst[];
   first_reply_ms: Record<FirstReplyFrom, { median: number; min: number; max: number; rounds: number }>;
+  /** By messages that came while the one worker was coming to rest. */
+  machines_created_at_rest: number;
   days: DayCost[];
 }
 
@@ -104,12 +107,27 @@ async function burst(conversations: number, messages: number): Promise<Burst> {
   }
 }
 
-async function firstReplies(): Promise<Figures["first_reply_ms"]> {
+/** Machines that the app has ever been asked for. */
+async function madeSoFar(cloud: Cloud): Promise<number> {
+  const { calls } = (await cloud.fly.call("GET", `/local/calls?app=${cloud.app}`)).body as {
+    calls: Array<{ operation: string; count: number }>;
+  };
+  return calls.reduce((sum, { operation, count }) => sum + (operation === "Machines_create" ? count : 0), 0);
+}
+
+async function firstReplies(): Promise<Pick<Figures, "first_reply_ms" | "machines_created_at_rest">> {
   const restsSoon = (mode: RuntimeConfig["scaling"]["warmPool"]["mode"]) => (config: RuntimeConfig) => {
     config.scaling.idleTimeoutMs = 1_000;
     config.scaling.warmPool.mode = mode;
   };
-  const samples: Record<FirstReplyFrom, number[]> = { cold: [], stopped: [], suspended: [], warm: [] };
+  const samples: Record<FirstReplyFrom, number[]> = {
+    cold: [],
+    stopped: [],
+    suspended: [],
+    coming_to_rest: [],
+    warm: [],
+  };
+  let createdAtRest = 0;
   const cloud = await Cloud.start({ change: restsSoon("none") });
   let written = 0;
   const reply = async (from: FirstReplyFrom): Promise<void> => {
@@ -128,6 +146,9 @@ async function firstReplies(): Promise<Figures["first_reply_ms"]> {
       workers.every((row) => row.state === "warm" && row.machineState === machineState)
     );
   };
+  const isComingToRest = async (): Promise<boolean> =>
+    (await fleet()).some((row) => row.state === "draining") &&
+    !(await fleet()).some((row) => row.state === "active" || row.state === "creating");
   const nothingIsLeft = async (): Promise<void> => {
     await cloud.until("no worker is left", async () => (await fleet()).length === 0, 90_000);
   };
@@ -148,6 +169,19 @@ async function firstReplies(): Promise<Figures["first_reply_ms"]> {
       await cloud.apply(cloud.changed(restsSoon(mode)));
       await cloud.write("c", `m${++written}`);
       await answered(cloud, "a worker for the warm pool");
+      if (mode === "suspend") {
+        const before = await madeSoFar(cloud);
+        for (let round = 0; round < ROUNDS; round++) {
+          await cloud.until("a worker comes to rest", async () => await isComingToRest(), 90_000);
+          await reply("coming_to_rest");
+        }
+        createdAtRest = (await madeSoFar(cloud)) - before;
+        await cloud.apply(cloud.changed(restsSoon("none")));
+        await nothingIsLeft();
+        await cloud.apply(cloud.changed(restsSoon(mode)));
+        await cloud.write("c", `m${++written}`);
+        await answered(cloud, "a worker for the warm pool");
+      }
       for (let round = 0; round < ROUNDS; round++) {
         await cloud.until(`the machine is ${state}`, async () => await onlyOneRests(state), 90_000);
         await reply(state);
@@ -162,10 +196,14 @@ async function firstReplies(): Promise<Figures["first_reply_ms"]> {
     return { median: sorted[sorted.length >> 1] ?? 0, min, max: sorted.at(-1) ?? 0, rounds: sorted.length };
   };
   return {
-    cold: summary(samples.cold),
-    stopped: summary(samples.stopped),
-    suspended: summary(samples.suspended),
-    warm: summary(samples.warm),
+    first_reply_ms: {
+      cold: summary(samples.cold),
+      stopped: summary(samples.stopped),
+      suspended: summary(samples.suspended),
+      coming_to_rest: summary(samples.coming_to_rest),
+      warm: summary(samples.warm),
+    },
+    machines_created_at_rest: createdAtRest,
   };
 }
 
@@ -201,6 +239,7 @@ function day(policy: string, scaling: RuntimeConfig["scaling"]): DayCost {
     machines_max: Math.max(...runs.map((run) => run.machinesMax)),
     creates: mean((run) => run.creates),
     starts: mean((run) => run.starts),
+    kept: mean((run) => run.kept),
     wait_p50_ms: percentile(0.5),
     wait_p95_ms: percentile(0.95),
     wait_p99_ms: percentile(0.99),
@@ -259,11 +298,14 @@ for (const [conversations, messages] of [
 }
 const firstReply = await firstReplies();
 say(`\n${row("first message to first reply", "median ms", "min ms", "max ms", "rounds")}`);
-for (const [from, { median, min, max, rounds }] of Object.entries(firstReply))
-  say(row(from === "warm" ? "warm (a worker idles)" : from, median, min, max, rounds));
+for (const [from, { median, min, max, rounds }] of Object.entries(firstReply.first_reply_ms))
+  say(row(from === "warm" ? "warm (a worker idles)" : from.replaceAll("_", " "), median, min, max, rounds));
+say(
+  `machines made by the messages that came while one was coming to rest: ${firstReply.machines_created_at_rest}`,
+);
 const costs = days();
 say(
-  `\nSimulated day: ${DAY.people} people, ${DAY.sittingsPerPerson} sittings of 5 messages, boot ${DAY.times.bootMs} ms, resume ${DAY.times.resumeMs} ms, mean of ${DAY.seeds.length} seeds`,
+  `\nSimulated day: ${DAY.people} people, ${DAY.sittingsPerPerson} sittings of 5 messages, boot ${DAY.times.bootMs} ms, resume ${DAY.times.resumeMs} ms, suspension ${DAY.times.restMs} ms, mean of ${DAY.seeds.length} seeds`,
 );
 say(row("policy", "machine s", "oracle s", "× oracle", "machines", "p50 wait ms", "p95", "p99"));
 for (const cost of costs)
@@ -284,7 +326,7 @@ if (values.json) {
     worker: WORKER,
     reconcile_interval_ms: RECONCILE_MS,
     bursts,
-    first_reply_ms: firstReply,
+    ...firstReply,
     days: costs,
   };
   process.stdout.write(`${JSON.stringify(figures)}\n`);

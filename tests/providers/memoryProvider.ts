@@ -40,6 +40,8 @@ export class MemoryProvider implements MachineProvider {
   gate: (() => Promise<void>) | null = null;
   /** Machines that listings do not show yet. */
   readonly unlisted = new Set<string>();
+  /** Machines take their time to suspend; the test says when it is over. */
+  suspending = false;
   /** Regions that have no room. */
   readonly fullRegions = new Set<string>();
   network: string | null;
@@ -141,7 +143,7 @@ export class MemoryProvider implements MachineProvider {
 
   suspend(machineId: string): Promise<void> {
     return this.perform("suspend", () => {
-      this.find(machineId).state = "suspended";
+      this.find(machineId).state = this.suspending ? "suspending" : "suspended";
     });
   }
 

@@ -65,6 +65,13 @@ export async function weather(world: World, seed: number, faultsWanted: number):
     seen.machinesMax = Math.max(seen.machinesMax, world.provider.living.length);
     expect(world.provider.living.length, `seed ${seed}: machines`).toBeLessThanOrEqual(MAX_WORKERS);
   });
+  world.checks.push(async () => {
+    // Machines are suspended by our orders alone.
+    const suspended = world.provider.living.filter((machine) => machine.state === "suspended");
+    const ids = new Set(suspended.map((machine) => machine.machineId));
+    const working = (await world.live()).filter((row) => row.load > 0 && ids.has(row.machineId ?? ""));
+    expect(working, `seed ${seed}: suspended at work`).toEqual([]);
+  });
   world.provider.fault = (operation) => {
     if (operation === "verifyOwner" || random() > 0.35) return null;
     const acts = random() < 0.5;

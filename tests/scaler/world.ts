@@ -270,6 +270,14 @@ export class World {
     this.processes.delete(machineId);
   }
 
+  /** The process drains by itself, as on a signal of the host: it says so and ends. */
+  async sayGoodbye(workerId: string): Promise<void> {
+    const credential = { workerId, token: await workerToken(TOKEN_KEY, workerId) };
+    await this.t.mutation(api.worker.stopped, { credential, reason: "SIGTERM" });
+    const machine = this.provider.living.find((candidate) => candidate.workerId === workerId);
+    if (machine !== undefined) this.kill(machine.machineId);
+  }
+
   /** The process goes on but neither beats nor works. */
   hang(machineId: string): void {
     const process = this.processes.get(machineId);

@@ -18,6 +18,8 @@ export function workerFacts(worker: Doc<"workers">, listed: MachineState | null)
     idleUntil: worker.scheduledShutdownAt ?? null,
     drainDeadlineAt: worker.drainDeadlineAt ?? null,
     retireTo: worker.retireTo ?? null,
+    leaving: worker.leaving === true,
+    awaitedUntil: worker.awaitedUntil ?? null,
     missingSince: worker.missingSince ?? null,
     suspectSince: worker.suspectSince ?? null,
     warmSince: worker.warmSince ?? null,

@@ -107,8 +107,11 @@ export async function drainWorker(
   deadlineAt: number,
   why: string,
 ): Promise<void> {
+  // A worker about to be suspended must stay: told to drain, it would leave and boot anew next time.
+  const leaving = to === "end" || worker.load > 0;
   await ctx.db.patch("workers", worker._id, {
     state: "draining",
+    leaving,
     hasFreeSlot: false,
     retireTo: to,
     drainDeadlineAt: deadlineAt,
@@ -117,8 +120,22 @@ export async function drainWorker(
     opAttempts: undefined,
     notBefore: undefined,
   });
-  // A worker about to be suspended must stay: told to drain, it would leave and boot anew next time.
-  if (to === "end" || worker.load > 0) await signalDrain(ctx, worker.workerId, deadlineAt);
+  if (leaving) await signalDrain(ctx, worker.workerId, deadlineAt);
+}
+
+/** It was to rest, and neither it nor its provider has been told: it serves on, and looks for work at once. */
+export async function recallWorker(ctx: MutationCtx, worker: Worker): Promise<void> {
+  await ctx.db.patch("workers", worker._id, {
+    state: "active",
+    hasFreeSlot: worker.load < worker.slots,
+    retireTo: undefined,
+    leaving: undefined,
+    drainDeadlineAt: undefined,
+    stopReason: undefined,
+    opAttempts: undefined,
+    notBefore: undefined,
+  });
+  await signalServe(ctx, worker.workerId);
 }
 
 /** It has come to rest and may be started again. */
@@ -136,6 +153,8 @@ export async function noteRested(ctx: MutationCtx, worker: Worker, machineState:
     drainDeadlineAt: undefined,
     scheduledShutdownAt: undefined,
     prewarm: undefined,
+    leaving: undefined,
+    awaitedUntil: undefined,
     dedicatedTo: undefined,
     orderedAt: undefined,
     op: undefined,

@@ -3,8 +3,9 @@ import { v } from "convex/values";
 
 /**
  * creating: row written; its machine is asked for, booting or resuming, and has not said that it is ready.
- * active: may claim. draining: finishes or releases, claims nothing. stopping: told to end. warm: suspended or
- * stopped, startable. stopped: over, never revives.
+ * active: may claim. draining: finishes or releases, claims nothing; one that was to rest becomes active again when it is
+ * wanted before anybody was told. stopping: told to end. warm: suspended or stopped, startable. stopped: over, never
+ * revives.
  */
 export const vWorkerState = v.union(
   v.literal("creating"),
@@ -70,6 +71,10 @@ export const machineTables = {
     drainDeadlineAt: v.optional(v.number()),
     /** What a drain leads to: a startable machine or none. Set while draining or stopping. */
     retireTo: v.optional(v.union(v.literal("warm"), v.literal("end"))),
+    /** Its process ends by itself: it was told to drain, or has said goodbye. */
+    leaving: v.optional(v.boolean()),
+    /** On its way to rest and wanted again: nothing is made in its place before this time. */
+    awaitedUntil: v.optional(v.number()),
     /** Made for the warm pool's schedule: rests as soon as it has booted. */
     prewarm: v.optional(v.boolean()),
     /** The provider call in flight, if any. */

@@ -1,5 +1,5 @@
 /** One line that a person can read about one decision. */
-import type { FleetStep } from "./fleet.ts";
+import type { FleetStep } from "./fleetFacts.ts";
 
 export interface DecisionFacts {
   due: number;
@@ -22,7 +22,10 @@ const EVENTS_SHOWN = 5;
 function actions(steps: readonly FleetStep[]): string[] {
   const count = (accepts: (step: FleetStep) => boolean): number => steps.filter(accepts).length;
   const parts: Array<[number, string]> = [
+    [count((step) => step.do === "recall"), "recall"],
     [count((step) => step.do === "start"), "start"],
+    [count((step) => step.do === "await"), "await the rest of"],
+    [count((step) => step.do === "serve"), "let serve what was prepared:"],
     [count((step) => step.do === "new" && !step.canary && !step.prewarm), "create"],
     [count((step) => step.do === "new" && step.canary), "create canary"],
     [count((step) => step.do === "new" && step.prewarm), "prepare"],

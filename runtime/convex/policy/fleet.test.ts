@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type FleetFacts, type FleetWorker, planFleet } from "./fleet.ts";
+import { planFleet } from "./fleet.ts";
+import type { FleetFacts, FleetWorker } from "./fleetFacts.ts";
 
 const NOW = 1_000_000;
 let workersMade = 0;
@@ -14,6 +15,8 @@ const worker = (change: Partial<FleetWorker> = {}): FleetWorker => ({
   warmSince: null,
   machineState: "started",
   retireTo: null,
+  wayBack: null,
+  awaited: false,
   prewarm: false,
   ...change,
 });
@@ -79,6 +82,12 @@ describe("the ceiling", () => {
       healthy: fc.boolean(),
       idleUntil: fc.option(fc.integer({ min: NOW - 5, max: NOW + 5 })),
       prewarm: fc.boolean(),
+      awaited: fc.boolean(),
+      wayBack: fc.constantFrom<FleetWorker["wayBack"]>(
+        null,
+        { how: "recall" },
+        { how: "await", until: NOW + 5_000 },
+      ),
     });
     const anyFacts = fc.record({
       mode: fc.constantFrom<FleetFacts["mode"]>("steady", "gating", "replacing"),
@@ -95,7 +104,11 @@ describe("the ceiling", () => {
     fc.assert(
       fc.property(fc.array(anyWorker, { maxLength: 8 }), anyFacts, (rows, drawn) => {
         const workers = rows.map((row) =>
-          worker(row.state === "warm" ? { ...row, healthy: false, load: 0 } : row),
+          worker({
+            ...row,
+            ...(row.state === "warm" ? { healthy: false, load: 0 } : {}),
+            ...(row.state === "draining" ? {} : { wayBack: null, awaited: false }),
+          }),
         );
         const { wanted, keep, prepare, ...rest } = drawn;
         const desired = Math.min(drawn.maxWorkers, wanted);
@@ -103,6 +116,18 @@ describe("the ceiling", () => {
         const added = plan.steps.filter((step) => step.do === "new").length;
         const before = workers.length + drawn.orphans;
         expect(added).toBeLessThanOrEqual(Math.max(0, drawn.maxWorkers - before));
+        // Nothing is made to serve while a machine that there is could.
+        const unused = workers.filter(
+          ({ spec, wayBack, awaited }) =>
+            spec === "target" && (wayBack?.how === "recall" || (wayBack?.how === "await" && !awaited)),
+        ).length;
+        const used = plan.steps.filter((step) => ["recall", "await"].includes(step.do)).length;
+        if (
+          plan.steps.some(
+            (step) => step.do === "new" && !step.canary && !step.prewarm && step.spec === "target",
+          )
+        )
+          expect(used).toBe(unused);
         // No worker is asked for two things at once, and none that works is ended at once.
         const named = plan.steps.flatMap((step) => ("workerId" in step ? [step.workerId] : []));
         expect(new Set(named).size).toBe(named.length);
@@ -124,6 +149,66 @@ describe("growing", () => {
       { do: "start", workerId: suspended.workerId },
       { do: "start", workerId: stopped.workerId },
       { do: "new", spec: "target", canary: false, prewarm: false },
+    ]);
+  });
+
+  describe("with workers on their way to rest", () => {
+    const leaving = (wayBack: FleetWorker["wayBack"], change: Partial<FleetWorker> = {}) =>
+      worker({ state: "draining", retireTo: "warm", healthy: false, wayBack, ...change });
+    const untold = () => leaving({ how: "recall" });
+    const told = (until: number, change: Partial<FleetWorker> = {}) =>
+      leaving({ how: "await", until }, change);
+
+    test("those that do not know yet go on first, even while the provider refuses", () => {
+      const [a, b, rested] = [untold(), told(NOW + 5), warm()];
+      const plan = planFleet(facts([b, rested, a], { desired: 1, blockedBy: "Fly refuses" }), NOW);
+      expect(plan).toMatchObject({ steps: [{ do: "recall", workerId: a.workerId }], short: 0 });
+    });
+
+    test("then those at rest start, then those about to rest are waited for, and nothing is made", () => {
+      const [a, b, rested] = [untold(), told(NOW + 5), warm()];
+      expect(planFleet(facts([b, rested, a], { desired: 3 }), NOW)).toEqual({
+        steps: [
+          { do: "recall", workerId: a.workerId },
+          { do: "start", workerId: rested.workerId },
+          { do: "await", workerId: b.workerId, until: NOW + 5 },
+        ],
+        short: 0,
+        shortBecause: null,
+        checkAt: NOW + 5,
+      });
+    });
+
+    test("who is awaited already is asked for once, and looked at again in time", () => {
+      const plan = planFleet(facts([told(NOW + 5, { awaited: true })], { desired: 1 }), NOW);
+      expect(plan).toEqual({ steps: [], short: 0, shortBecause: null, checkAt: NOW + 5 });
+    });
+
+    test("more are made only beyond them, and beyond a rest that takes too long", () => {
+      expect(count([told(NOW + 5)], { desired: 2 }, "new")).toBe(1);
+      expect(count([leaving(null)], { desired: 1 }, "new")).toBe(1);
+    });
+
+    test("nobody is called back whom nobody needs, nor one of another image, nor as a canary", () => {
+      expect(steps([untold(), told(NOW + 5)], { desired: 0, warm: { keep: 2, prepare: 0 } })).toEqual([]);
+      const old = leaving({ how: "recall" }, { spec: "stable" });
+      expect(steps([old], { mode: "replacing", desired: 1 })).toMatchObject([{ do: "new", spec: "target" }]);
+      expect(steps([untold()], { mode: "gating", canariesWanted: 1 })).toMatchObject([
+        { do: "new", canary: true },
+      ]);
+    });
+
+    test("none is called back at the spend ceiling or by a stack that is destroyed", () => {
+      for (const change of [{ spendReached: true }, { retired: true }])
+        expect(steps([untold(), told(NOW + 5)], { desired: 2, blockedBy: "no", ...change })).toEqual([]);
+    });
+  });
+
+  test("one that boots for the warm pool serves instead, and the pool gets another", () => {
+    const booting = worker({ state: "creating", prewarm: true, healthy: false });
+    expect(steps([booting], { desired: 1, warm: { keep: 1, prepare: 1 } })).toEqual([
+      { do: "serve", workerId: booting.workerId },
+      { do: "new", spec: "target", canary: false, prewarm: true },
     ]);
   });
 

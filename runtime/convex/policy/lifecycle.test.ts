@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type LifecycleLimits, nextWorkerStep, ORDER_ATTEMPTS_MAX, type WorkerFacts } from "./lifecycle.ts";
+import {
+  type LifecycleLimits,
+  nextWorkerStep,
+  ORDER_ATTEMPTS_MAX,
+  REST_PATIENCE_MS,
+  wayBack,
+  type WorkerFacts,
+} from "./lifecycle.ts";
 import { cellOf, machineStates, readMachineState, type WorkerState } from "./machineStates.ts";
 
 const NOW = 10_000_000;
@@ -24,6 +31,8 @@ const base = (state: WorkerState): WorkerFacts => ({
   idleUntil: null,
   drainDeadlineAt: state === "draining" ? NOW + 10_000 : null,
   retireTo: state === "draining" ? "warm" : state === "stopping" ? "end" : null,
+  leaving: false,
+  awaitedUntil: null,
   missingSince: null,
   suspectSince: null,
   warmSince: state === "warm" ? NOW - 30_000 : null,
@@ -195,5 +204,46 @@ describe("draining and ending", () => {
     expect(step("warm", { warmSince: NOW - 3_600_000 })).toEqual({ do: "destroy" });
     expect(step("warm", { listed: "started" })).toEqual({ do: "rest" });
     expect(step("warm", { listed: "started", attempts: ORDER_ATTEMPTS_MAX })).toEqual({ do: "destroy" });
+  });
+});
+
+describe("the way back of a worker that is to rest", () => {
+  const back = (change: Partial<WorkerFacts> = {}) => wayBack({ ...base("draining"), ...change }, NOW);
+
+  test("is to go on, while nobody has been told and its machine runs", () => {
+    for (const listed of [null, "started", "starting", "restarting"] as const)
+      expect(back({ listed })).toEqual({ how: "recall" });
+    // A rate limit is a refusal: nothing was done, and the order is given again later.
+    expect(back({ notBefore: NOW + 5_000 })).toEqual({ how: "recall" });
+  });
+
+  test.each<[string, Partial<WorkerFacts>]>([
+    ["a call has begun whose outcome nobody knows", { begunAt: NOW - 1_000 }],
+    ["a call has failed that may have acted", { attempts: 1 }],
+    ["its machine is on the way already", { listed: "suspending" }],
+    ["its machine stops", { listed: "stopping" }],
+    ["its machine rests", { listed: "suspended" }],
+    ["its machine is in a state that nobody knows", { listed: "other" }],
+    ["its machine is gone", { listed: "missing" }],
+    ["its process leaves by itself", { leaving: true }],
+    ["it has a turn in hand", { load: 1 }],
+    ["it is to end", { retireTo: "end" }],
+    ["it serves", { state: "active", retireTo: null }],
+    ["it is being ended", { state: "stopping", retireTo: "end" }],
+    ["it is over", { state: "stopped", retireTo: null }],
+  ])("is none when %s", (_, change) => {
+    expect(back(change)).toBeNull();
+  });
+
+  test("is to wait once the order was taken, for a bounded time that no second order prolongs", () => {
+    const orderedAt = NOW - 1_000;
+    const until = orderedAt + REST_PATIENCE_MS;
+    expect(back({ orderedAt, attempts: 2, leaving: true, listed: "suspending" })).toEqual({
+      how: "await",
+      until,
+    });
+    expect(back({ orderedAt: NOW - REST_PATIENCE_MS })).toBeNull();
+    expect(back({ orderedAt, awaitedUntil: NOW + 1 })).toEqual({ how: "await", until: NOW + 1 });
+    expect(back({ orderedAt, awaitedUntil: NOW })).toBeNull();
   });
 });

@@ -6,6 +6,11 @@ import { cellOf, isRunning, type MachineState, type WorkerState } from "./machin
 
 /** A provider may still list the former state for a moment after it took an order, ms. */
 const SETTLE_MS = 5_000;
+/**
+ * A rest takes a provider seconds, a boot from nothing tens of them: one that is wanted again is waited for so long
+ * from its order on, ms. Beyond it something is wrong with that machine, and another one is made.
+ */
+export const REST_PATIENCE_MS = 10_000;
 /** How often the same order is given before the worker is given up. */
 export const ORDER_ATTEMPTS_MAX = 5;
 
@@ -25,6 +30,10 @@ export interface WorkerFacts {
   idleUntil: number | null;
   drainDeadlineAt: number | null;
   retireTo: "warm" | "end" | null;
+  /** Its process ends by itself, whatever is decided: it was told to drain, or has said goodbye. */
+  leaving: boolean;
+  /** Until when somebody waits for it to rest, to start it again. */
+  awaitedUntil: number | null;
   missingSince: number | null;
   suspectSince: number | null;
   warmSince: number | null;
@@ -87,6 +96,27 @@ function impliedState(worker: WorkerFacts): MachineState {
     case "stopped":
       return "missing";
   }
+}
+
+/**
+ * How a worker that is on its way to rest can serve again; null when it cannot be counted on.
+ * recall: nobody has told it or its provider anything, so that it runs on as if nothing had been decided. Never after
+ * an attempt whose outcome is unknown: it may yet suspend the machine in the midst of a turn.
+ * await: the order was taken and cannot be taken back; it can be started as soon as it rests, expected before `until`.
+ */
+export type WayBack = { how: "recall" } | { how: "await"; until: number } | null;
+
+/** @param worker with the machine's last reported state as `listed`, however old: it may show an order's effect. */
+export function wayBack(worker: WorkerFacts, now: number): WayBack {
+  if (worker.state !== "draining" || worker.retireTo !== "warm" || worker.load > 0) return null;
+  if (worker.orderedAt !== null) {
+    // An order that is given again begins a rest anew, but not the time that somebody waits for it.
+    const until = worker.awaitedUntil ?? worker.orderedAt + REST_PATIENCE_MS;
+    return now < until ? { how: "await", until } : null;
+  }
+  const untold = worker.begunAt === null && worker.attempts === 0 && !worker.leaving;
+  const machine = worker.listed ?? impliedState(worker);
+  return untold && machine !== "other" && cellOf("draining", machine) === "drain" ? { how: "recall" } : null;
 }
 
 function stepOfSilence(worker: WorkerFacts, limits: LifecycleLimits, now: number): WorkerStep {

@@ -7,6 +7,7 @@ import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import type { ObservedMachine } from "../machines/provider.ts";
 import { noteBootFailure } from "./bootHealth.ts";
 import type { OpKind } from "./shapes.ts";
+import { ensureTickBy } from "./timer.ts";
 
 /** Fly suspends machines of at most this memory, MB. */
 export const SUSPEND_MEMORY_MAX_MB = 2_048;
@@ -54,6 +55,9 @@ export async function applyStep(
       return { ...nothing, checkAt: now };
     case "rested":
       await noteRested(ctx, worker, machine?.state ?? "stopped");
+      // The plan that waits for it may have been made already: the next one starts it.
+      if (worker.awaitedUntil !== undefined)
+        await ensureTickBy(ctx, now, `${worker.workerId} rests and is wanted`);
       return { ...nothing, event: `${worker.workerId} rests (${machine?.state ?? "stopped"})` };
     case "close":
       await closeWorker(ctx, worker, step.reason, step.bootFailed);

@@ -3,10 +3,11 @@ import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
 import type { ActiveConfig } from "../config/read.ts";
 import { workerName, workerToken } from "../machines/credentials.ts";
-import { lastMachineState } from "../machines/facts.ts";
-import { closeWorker, drainWorker, endWorker, wakeWarm } from "../machines/rows.ts";
+import { lastMachineState, workerFacts } from "../machines/facts.ts";
+import { closeWorker, drainWorker, endWorker, recallWorker, wakeWarm } from "../machines/rows.ts";
 import { createSignals } from "../machines/signals.ts";
-import type { FleetStep, FleetWorker } from "../policy/fleet.ts";
+import type { FleetStep, FleetWorker } from "../policy/fleetFacts.ts";
+import { wayBack } from "../policy/lifecycle.ts";
 import { sha256Hex } from "../secrets/digest.ts";
 import { restKind } from "./apply.ts";
 import { factoryOwner, workerTokenKey } from "./environment.ts";
@@ -15,7 +16,7 @@ import type { PlannedOp } from "./shapes.ts";
 import { readScalerState } from "./state.ts";
 
 /** A row as the fleet's rules see it. */
-export function fleetWorker(view: RolloutView, row: Doc<"workers">): FleetWorker {
+export function fleetWorker(view: RolloutView, row: Doc<"workers">, now: number): FleetWorker {
   return {
     workerId: row.workerId,
     state: row.state,
@@ -26,6 +27,8 @@ export function fleetWorker(view: RolloutView, row: Doc<"workers">): FleetWorker
     warmSince: row.warmSince ?? null,
     machineState: lastMachineState(row),
     retireTo: row.retireTo ?? null,
+    wayBack: wayBack(workerFacts(row, lastMachineState(row)), now),
+    awaited: row.awaitedUntil !== undefined,
     prewarm: row.prewarm === true,
   };
 }
@@ -90,6 +93,15 @@ export async function carryOut(
       case "start":
         await wakeWarm(ctx, row);
         ops.push({ target: "worker", workerId: row.workerId, kind: "start" });
+        break;
+      case "recall":
+        await recallWorker(ctx, row);
+        break;
+      case "await":
+        await ctx.db.patch("workers", row._id, { awaitedUntil: step.until });
+        break;
+      case "serve":
+        await ctx.db.patch("workers", row._id, { prewarm: undefined });
         break;
       case "drain": {
         // The row was read in this transaction: a claim that commits meanwhile makes this decision run again.

@@ -1,13 +1,9 @@
 import type { Doc } from "../_generated/dataModel.js";
 import type { ActiveConfig } from "../config/read.ts";
+import { earlier } from "../policy/earlier.ts";
 import type { Demand } from "../policy/scaling.ts";
 import { nextWarmChange } from "../policy/warmPool.ts";
 import type { RolloutView } from "./rolloutStep.ts";
-
-/** Earlier of two times, null meaning never. */
-export function earlier(a: number | null, b: number | null): number | null {
-  return a === null ? b : b === null ? a : Math.min(a, b);
-}
 
 /**
  * When the loop must look again by itself; null: nothing is pending.

@@ -83,7 +83,7 @@ export const plan = internalMutation({
     const { needed, desired } = wantedWorkers(demand, scaling);
     const fleet = planFleet(
       {
-        workers: rows.map((row) => fleetWorker(view, row)),
+        workers: rows.map((row) => fleetWorker(view, row, now)),
         mode: view.mode,
         desired,
         maxWorkers: scaling.maxWorkers,

@@ -3,7 +3,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
 import { writeRuntimeConfig } from "../config/apply.ts";
 import type { ActiveConfig } from "../config/read.ts";
-import type { FleetMode, SpecRole } from "../policy/fleet.ts";
+import type { FleetMode, SpecRole } from "../policy/fleetFacts.ts";
 import { machineSpec, specHash } from "../policy/machineSpec.ts";
 import { decideRollout, type RolloutFacts, wantedCanaries } from "../policy/rollout.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";

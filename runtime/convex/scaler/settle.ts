@@ -4,10 +4,10 @@ import type { MutationCtx } from "../_generated/server.js";
 import type { ActiveConfig } from "../config/read.ts";
 import { lifecycleLimits, workerFacts } from "../machines/facts.ts";
 import type { ObservedMachine } from "../machines/provider.ts";
+import { earlier } from "../policy/earlier.ts";
 import { nextWorkerStep } from "../policy/lifecycle.ts";
 import { type MachineState, readMachineState } from "../policy/machineStates.ts";
 import { applyStep } from "./apply.ts";
-import { earlier } from "./nextTick.ts";
 import type { PlannedOp } from "./shapes.ts";
 
 /**

@@ -56,10 +56,11 @@ export async function reportStopped(
   reason: string,
 ): Promise<boolean> {
   if (worker.state === "stopped") return false;
-  const leaving = worker.state === "creating" || worker.state === "active";
+  const unasked = worker.state === "creating" || worker.state === "active";
   await ctx.db.patch("workers", worker._id, {
     hasFreeSlot: false,
-    ...(leaving
+    leaving: true,
+    ...(unasked
       ? {
           state: "stopping" as const,
           retireTo: "end" as const,
