@@ -404,6 +404,39 @@ test("people: pair, bind, look, revoke", async () => {
   });
 });
 
+describe("a request that is wrong", () => {
+  const job = { userId: "ada", title: "t", text: "x", schedule: { kind: "manual" }, timeZone: "UTC" };
+
+  test.each<[string, object, string[], string[]]>([
+    [
+      "in a job's own words",
+      { ...job, title: "", timeZone: 7 },
+      ["body.title: ", "body.timeZone: "],
+      ["templateKey"],
+    ],
+    [
+      "in a job from a template",
+      { userId: "", templateKey: "hello", timeZone: "UTC" },
+      ["body.userId: "],
+      ["title", "text"],
+    ],
+    [
+      "deep inside",
+      { ...job, schedule: { kind: "monthly", dayOfMonth: "first", time: "09:00" } },
+      ["body.schedule.dayOfMonth: "],
+      ["templateKey"],
+    ],
+    ["by a field too many", { ...job, colour: "red" }, ['Unrecognized key: "colour"'], ["templateKey"]],
+  ])("%s is told which fields, whatever forms it may take", async (_, body, named, unnamed) => {
+    const t = await openWorld();
+    const { serviceKey } = await makeKey(t, "acme");
+    const { status, json } = await post(t, serviceKey, "/push-jobs", body);
+    expect(status).toBe(400);
+    for (const field of named) expect(json.error.message).toContain(field);
+    for (const field of unnamed) expect(json.error.message).not.toContain(field);
+  });
+});
+
 test("push: template, job, change, trigger, dispatches", async () => {
   const t = await openWorld();
   const { serviceKey } = await makeKey(t, "acme");

@@ -15,6 +15,7 @@ import type { Authorization, Principal } from "./authorize.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
 import { operations } from "./operations/all.ts";
+import { problemsOf } from "./problems.ts";
 import { matchOperation } from "./router.ts";
 
 export const API_PREFIX = "/agent-factory/v1";
@@ -159,10 +160,7 @@ async function run(
 function parse<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues
-    .slice(0, 20)
-    .map(({ path, message }) => `${[where, ...path.map(String)].join(".")}: ${message}`);
-  throw new FactoryError("invalid_argument", problems.join("; "));
+  throw new FactoryError("invalid_argument", problemsOf(result.error, where));
 }
 
 async function readBody(request: Request, operation: Operation): Promise<unknown> {
