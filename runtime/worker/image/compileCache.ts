@@ -45,7 +45,10 @@ export async function fillCompileCache(options: {
       compileCache: { dir: options.cacheDir, portable: true },
       bootTimeoutMs: BOOT_TIMEOUT_MS,
     },
-    { onRestart: (reason) => console.error(`compile cache: ${reason}`) },
+    {
+      onRestart: (reason) => console.error(`compile cache: ${reason}`),
+      onLost: (reason) => console.error(`compile cache: ${reason}`),
+    },
   );
   try {
     await engine.start();

@@ -40,6 +40,15 @@ function refuseForeignTool(event: { toolName?: unknown }, { sessionKey }: HookCo
 }
 
 function registerSessions(api: PluginApi): void {
+  // The supervisor's question whether this socket still answers.
+  api.registerGatewayMethod(
+    "bridge.alive",
+    ({ respond }) => {
+      respond(true, {});
+      return Promise.resolve();
+    },
+    adminOnly,
+  );
   api.registerGatewayMethod(
     "bridge.session.setUp",
     ({ params, respond }) => {

@@ -8,6 +8,7 @@ import { startWorker, type WorkerParts } from "./worker.ts";
 const CALL_TIMEOUT_MS = 8_000;
 /** sysexits' EX_CONFIG: the environment is wrong, another try would end the same way. */
 const EXIT_CONFIG = 78;
+const KEEP_ALIVE_MS = 60_000;
 
 /**
  * Runs until the worker has drained, then ends the process: 0 after a drain, 78 for a wrong environment (one FATAL
@@ -21,6 +22,8 @@ export async function runWorkerProcess(
   parts: Pick<WorkerParts, "reached" | "makeEngine"> = {},
 ): Promise<never> {
   const startedAt = performance.now();
+  // However it ends, it says how: a process that merely has nothing to wait for would end here without a word.
+  setInterval(() => undefined, KEEP_ALIVE_MS);
   const image = await readImageTree(rootDir).catch((error: unknown) =>
     fatal([`the image is damaged: ${String(error)}`]),
   );

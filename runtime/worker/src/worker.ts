@@ -67,6 +67,7 @@ export async function startWorker({
   await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
 
   const telemetry = createTelemetry(config, log);
+  const lost = Promise.withResolvers<void>();
   const engine = makeEngine(
     {
       openclawDir: config.openclawDir,
@@ -81,6 +82,10 @@ export async function startWorker({
       onRestart: (reason) => {
         telemetry.engineReplaced();
         log.error({ reason }, "The gateway is replaced");
+      },
+      onLost: (reason) => {
+        log.error({ reason }, "No gateway comes up");
+        lost.resolve();
       },
     },
   );
@@ -127,6 +132,8 @@ export async function startWorker({
     drainTimeoutMs: config.drainTimeoutMs,
     onTurnEnd: (claim, end, totalMs) => telemetry.turnEnded(claim, end, totalMs),
   });
+  // What it holds goes back, and another machine is made in its place.
+  void lost.promise.then(() => loop.drain("no gateway comes up"));
   await telemetry.start(() => ({ activeTurns: loop.activeTurns(), heldConversations: residents.size() }));
   const stopped = loop.stopped.then(async (reason) => {
     await within(GOODBYE_LIMIT_MS, backend.stopped(reason)).catch((error: unknown) =>

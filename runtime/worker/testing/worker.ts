@@ -8,7 +8,8 @@ import { hashSkills } from "../image/skills.ts";
 import { planModels } from "../src/agent/models.ts";
 import type { WorkerConfig } from "../src/config.ts";
 import type { ImageTree } from "../src/imageTree.ts";
-import { type RunningWorker, startWorker } from "../src/worker.ts";
+import type { Log } from "../src/log.ts";
+import { type RunningWorker, startWorker, type WorkerParts } from "../src/worker.ts";
 import { type FakeDeployment, startFakeDeployment } from "./fakeBackend.ts";
 import { silentLog } from "./log.ts";
 import { type ChatRequest, type ModelReply, startTestModel, type TestModel } from "./model.ts";
@@ -86,22 +87,35 @@ export interface TestWorker {
   close(): Promise<void>;
 }
 
+/** What stands in the engine's place. */
+export interface TestParts {
+  makeEngine?: WorkerParts["makeEngine"];
+  /** Writes another `openclaw.mjs` into the folder that it is given. */
+  prepareOpenclaw?: (openclawDir: string) => Promise<void>;
+  log?: Log;
+}
+
 /** A worker with a scripted model, ready to serve. */
 export async function startTestWorker(
   reply: (request: ChatRequest) => ModelReply,
   overrides: Partial<WorkerConfig> = {},
+  parts: TestParts = {},
 ): Promise<TestWorker> {
   const site = await prepareSite();
+  const standIn = join(site.dir, "openclaw");
+  await parts.prepareOpenclaw?.(standIn);
+  const openclaw = parts.prepareOpenclaw === undefined ? {} : { openclawDir: standIn };
   const model = await startTestModel(reply);
   const deployment = await startFakeDeployment();
   const dataDir = join(site.dir, "data");
   const boot = async (more: Partial<WorkerConfig> = {}): Promise<RunningWorker> => {
     test.worker = await startWorker({
-      config: testConfig(dataDir, model.url, { ...overrides, ...more }),
+      config: testConfig(dataDir, model.url, { ...openclaw, ...overrides, ...more }),
       image: site.image,
       backend: deployment.backend(),
-      log: silentLog,
+      log: parts.log ?? silentLog,
       startedAt: performance.now(),
+      ...(parts.makeEngine === undefined ? {} : { makeEngine: parts.makeEngine }),
     });
     return test.worker;
   };
@@ -122,6 +136,12 @@ export async function startTestWorker(
   };
   await boot();
   return test;
+}
+
+/** @throws when there is no gateway: no signal may go anywhere else. */
+export function signalGateway(pid: number | null, signal: NodeJS.Signals): void {
+  if (pid === null) throw new Error("there is no gateway just now");
+  process.kill(pid, signal);
 }
 
 /** Asks until `ready` holds. @throws after `limitMs`, naming what was waited for. */

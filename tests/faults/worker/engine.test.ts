@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ChatRequest, type ModelReply, textOf } from "../../../runtime/worker/testing/model.ts";
-import { startTestWorker, type TestWorker, until } from "../../../runtime/worker/testing/worker.ts";
+import {
+  signalGateway,
+  startTestWorker,
+  type TestWorker,
+  until,
+} from "../../../runtime/worker/testing/worker.ts";
 
 let site: TestWorker;
 /** What the model does with its next requests, in order; then it answers. */
@@ -36,7 +41,7 @@ test("a gateway that is killed under a turn is replaced, and the turn is answere
   const id = await hungTurn("killed");
   const before = site.worker.enginePid();
   deployment.calls.length = 0;
-  process.kill(before ?? 0, "SIGKILL");
+  signalGateway(before, "SIGKILL");
   const message = await deployment.finished(id);
   expect(message).toMatchObject({ status: "done", attempts: 1 });
   expect(message.answer?.text).toBe("I know 2 of your messages");
@@ -51,7 +56,7 @@ test("a gateway that hangs is replaced, and its turn is answered", async () => {
   const id = await hungTurn("hung");
   deployment.turnTimeoutMs = 60_000;
   const before = site.worker.enginePid();
-  process.kill(before ?? 0, "SIGSTOP");
+  signalGateway(before, "SIGSTOP");
   const message = await deployment.finished(id);
   expect(message).toMatchObject({ status: "done", attempts: 1 });
   expect(site.worker.enginePid()).not.toBe(before);

@@ -53,7 +53,7 @@ test("the pruned tree boots, answers its probe turn and stays as it was built", 
       compileCache: image.compileCache,
       bootTimeoutMs: 150_000,
     },
-    { onRestart: () => undefined },
+    { onRestart: () => undefined, onLost: () => undefined },
   );
   try {
     const { gatewayBootMs, probeTurnMs } = await engine.start();

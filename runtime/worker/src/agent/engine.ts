@@ -10,6 +10,13 @@ import type { TurnResult } from "./turnResult.ts";
 
 export interface EngineHooks {
   onRestart(reason: string): void;
+  /** The gateway is gone and none comes up any more. */
+  onLost(reason: string): void;
+}
+
+export interface EngineOptions extends Omit<GatewayOptions, "bridgeToolNames"> {
+  /** See {@link superviseGateway}. */
+  healthIntervalMs?: number;
 }
 
 export interface AgentEngine {
@@ -32,14 +39,16 @@ const PROBE_TURN_TIMEOUT_MS = 90_000;
 const STOP_GRACE_MS = 4_000;
 
 export function createEngine(
-  gatewayOptions: Omit<GatewayOptions, "bridgeToolNames">,
+  { healthIntervalMs, ...gatewayOptions }: EngineOptions,
   hooks: EngineHooks,
 ): AgentEngine {
   const gate = createTurnGate();
   const tools = createDeclaredTools(gate);
   const supervisor = superviseGateway({
-    boot: () => startGateway({ ...gatewayOptions, bridgeToolNames: tools.names() }),
+    boot: (signal) => startGateway({ ...gatewayOptions, bridgeToolNames: tools.names() }, signal),
     onRestart: (reason) => hooks.onRestart(reason),
+    onLost: (reason) => hooks.onLost(reason),
+    ...(healthIntervalMs === undefined ? {} : { healthIntervalMs }),
   });
   const sessions = createSessions(supervisor, gatewayOptions.runDir);
 
@@ -47,7 +56,12 @@ export function createEngine(
     start: async () => {
       const booted = await supervisor.start();
       const startedAt = performance.now();
-      await probe(engine, gatewayOptions.runDir);
+      try {
+        await probe(engine, gatewayOptions.runDir);
+      } catch (error) {
+        await supervisor.stop(0);
+        throw error;
+      }
       return { gatewayBootMs: booted.bootMs, probeTurnMs: Math.round(performance.now() - startedAt) };
     },
     openSession: (key, folder, extended) => sessions.open(key, folder, extended),

@@ -18,10 +18,14 @@ describe("result of a run", () => {
   ];
 
   test("joins the texts and leaves reasoning out", () => {
-    const result = parseTurnResult({
-      status: "ok",
-      result: { payloads, meta: { agentMeta: { usage: { input: 3, output: 2 } } } },
-    });
+    const result = parseTurnResult(
+      {
+        status: "ok",
+        runId: "run",
+        result: { payloads, meta: { agentMeta: { usage: { input: 3, output: 2 } } } },
+      },
+      "run",
+    );
     expect(result).toEqual({
       kind: "answered",
       text: "Hello\n\nthere",
@@ -35,9 +39,26 @@ describe("result of a run", () => {
     [{ status: "error", error: { message: "boom" } }, "failed"],
     [{ status: "ok", result: { payloads: [{ text: "The provider failed", isError: true }] } }, "failed"],
     [{ status: "ok", result: { payloads: [], meta: { error: { message: "overloaded" } } } }, "failed"],
-    ["nonsense", "failed"],
   ])("%j is %s: its text is not an answer", (payload, kind) => {
-    expect(parseTurnResult(payload).kind).toBe(kind);
+    expect(parseTurnResult(payload, "run")?.kind).toBe(kind);
+  });
+
+  test("an agent that says nothing has answered", () => {
+    expect(parseTurnResult({ status: "ok", result: { payloads: [] } }, "run")).toMatchObject({
+      kind: "answered",
+      text: "",
+    });
+  });
+
+  test.each([
+    "nonsense",
+    null,
+    { result: { payloads } },
+    { status: "ok" },
+    { status: "ok", result: { payloads: "Hello" } },
+    { status: "ok", result: { payloads }, runId: "another" },
+  ])("%j is no result", (payload) => {
+    expect(parseTurnResult(payload, "run")).toBeNull();
   });
 });
 

@@ -46,8 +46,8 @@ export interface Gateway {
   readonly bootMs: number;
   /** Folder of the running plugin; its manifest may be rewritten before a reload. */
   readonly pluginDir: string;
-  /** Resolves when the process is gone. */
-  readonly exited: Promise<void>;
+  /** Resolves when the process is gone, with its exit code or signal. */
+  readonly exited: Promise<string>;
   /** Asks to stop, then kills after `graceMs`. */
   stop(graceMs: number): Promise<void>;
 }
@@ -71,9 +71,10 @@ const inheritedVariables = [
 /**
  * Starts a gateway on a fresh state folder and connects to it.
  *
+ * @param signal ends the boot.
  * @throws {GatewayUnavailableError} when it does not answer within `bootTimeoutMs`; nothing is left running then.
  */
-export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+export async function startGateway(options: GatewayOptions, signal: AbortSignal): Promise<Gateway> {
   const startedAt = performance.now();
   const paths = await layOut(options);
   const port = await freePort();
@@ -105,14 +106,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const killAtExit = (): void => void child.kill("SIGKILL");
   process.once("exit", killAtExit);
   child.once("exit", () => process.off("exit", killAtExit));
-  const exited = new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
-    child.once("error", () => resolve());
+  const exited = new Promise<string>((resolve) => {
+    child.once("exit", (code, killer) => resolve(killer ?? `exit code ${code}`));
+    child.once("error", (error) => resolve(error.message));
   });
   forwardLines(child, options.onOutput);
 
   try {
-    await ready(port, exited, options.bootTimeoutMs);
+    await ready(port, exited, options.bootTimeoutMs, signal);
     const rpc = await GatewayRpc.connect(port, token);
     return {
       pid: child.pid ?? -1,
@@ -191,25 +192,33 @@ function childEnvironment(
   };
 }
 
-async function ready(port: number, exited: Promise<void>, timeoutMs: number): Promise<void> {
+async function ready(
+  port: number,
+  exited: Promise<string>,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  let gone = false;
-  void exited.then(() => (gone = true));
+  let gone: string | null = null;
+  void exited.then((how) => (gone = how));
   while (performance.now() < deadline) {
-    if (gone) throw new GatewayUnavailableError("The gateway ended before it was ready");
+    if (signal.aborted) throw new GatewayUnavailableError("The boot was given up");
+    if (gone !== null)
+      throw new GatewayUnavailableError(`The gateway ended before it was ready (${String(gone)})`);
     if (await answers(`http://127.0.0.1:${port}/readyz`)) return;
-    await pause(PROBE_INTERVAL_MS);
+    await Promise.race([pause(PROBE_INTERVAL_MS, signal), exited]);
   }
   throw new GatewayUnavailableError(`The gateway was not ready within ${timeoutMs} ms`);
 }
 
 async function answers(url: string): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    // A gateway sends nobody elsewhere.
+    const response = await fetch(url, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS), redirect: "error" });
     await response.body?.cancel();
     return response.ok;
   } catch {
-    return false; // Not listening yet: the caller asks again until its deadline.
+    return false; // Not listening yet, or not HTTP: the caller asks again until its deadline.
   }
 }
 
@@ -218,7 +227,7 @@ export function gatewayAnswers(port: number): Promise<boolean> {
   return answers(`http://127.0.0.1:${port}/healthz`);
 }
 
-async function end(child: ChildProcess, exited: Promise<void>, graceMs: number): Promise<void> {
+async function end(child: ChildProcess, exited: Promise<string>, graceMs: number): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   if (graceMs > 0) {
     child.kill("SIGTERM");

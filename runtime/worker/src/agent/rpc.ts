@@ -1,8 +1,12 @@
 /**
  * Client of the gateway's WebSocket protocol, version 4. Loopback only, one socket, requests by id.
  *
- * `agent` answers twice with the same id: first `accepted`, later the outcome. Everything else answers once.
+ * `agent` answers twice with the same id: first `accepted`, later the outcome. Everything else answers once. A gateway
+ * that breaks the protocol is left at once: what else it says means nothing, and whoever waits would wait for nothing.
  */
+import { Agent, WebSocket } from "undici";
+import * as z from "zod";
+import { parseAssistantText, parseFrame } from "./frames.ts";
 
 export class GatewayRpcError extends Error {
   override name = "GatewayRpcError";
@@ -29,15 +33,6 @@ interface Pending {
   timer: NodeJS.Timeout;
 }
 
-interface Frame {
-  type?: unknown;
-  id?: unknown;
-  ok?: unknown;
-  payload?: unknown;
-  error?: unknown;
-  event?: unknown;
-}
-
 export interface RequestOptions {
   /** ms until the request is given up. */
   timeoutMs: number;
@@ -47,36 +42,40 @@ export interface RequestOptions {
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
 const PROTOCOL = 4;
+/** Far beyond a page of a transcript or a model's answer, and bearable beside a gateway on a small machine. */
+const FRAME_BYTES_MAX = 32 * 1024 * 1024;
+
+const dispatcher = new Agent({ webSocket: { maxPayloadSize: FRAME_BYTES_MAX } });
+const welcomeSchema = z.object({ type: z.literal("hello-ok") });
 
 export class GatewayRpc {
   readonly #socket: WebSocket;
   readonly #pending = new Map<string, Pending>();
   readonly #textListeners = new Map<string, (text: string) => void>();
   #nextId = 1;
-  #closed = false;
-  /** Resolves when the socket is gone, for whatever reason. */
-  readonly closed: Promise<void>;
+  #isClosed = false;
+  readonly #closed = Promise.withResolvers<string>();
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
-    this.closed = new Promise((resolve) => {
-      socket.addEventListener("close", () => {
-        this.#closed = true;
-        this.#failAll(new GatewayUnavailableError("The gateway closed the connection"));
-        resolve();
-      });
-    });
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("close", () => this.#end("The gateway closed the connection"));
     // A close event follows; without this listener an error event would reach nobody who can act on it.
     socket.addEventListener("error", () => socket.close());
   }
 
+  /** Resolves with the reason when the gateway is not to be spoken to any more. */
+  get closed(): Promise<string> {
+    return this.#closed.promise;
+  }
+
   /** Connects and authenticates. @throws {GatewayUnavailableError} when that does not succeed in time. */
   static async connect(port: number, token: string): Promise<GatewayRpc> {
-    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`, { dispatcher });
     const rpc = new GatewayRpc(socket);
     const challenged = new Promise<void>((resolve) => {
       socket.addEventListener("message", (event) => {
-        if (rpc.#receive(String(event.data)) === "connect.challenge") resolve();
+        if (rpc.#receive(event.data) === "connect.challenge") resolve();
       });
     });
     const timeout = AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS);
@@ -86,7 +85,7 @@ export class GatewayRpc {
         rpc.closed.then(() => unavailable("closed during the handshake")),
         aborted(timeout),
       ]);
-      await rpc.request(
+      const welcome = await rpc.request(
         "connect",
         {
           minProtocol: PROTOCOL,
@@ -99,8 +98,9 @@ export class GatewayRpc {
         },
         { timeoutMs: HANDSHAKE_TIMEOUT_MS },
       );
+      if (!welcomeSchema.safeParse(welcome).success) unavailable("did not welcome its client");
     } catch (error) {
-      socket.close();
+      rpc.close();
       throw error;
     }
     return rpc;
@@ -113,7 +113,7 @@ export class GatewayRpc {
    * @throws {GatewayUnavailableError} when the socket closes or nothing answers in time.
    */
   request(method: string, params: unknown, options: RequestOptions): Promise<unknown> {
-    if (this.#closed) return Promise.reject(new GatewayUnavailableError("The gateway is not connected"));
+    if (this.#isClosed) return Promise.reject(new GatewayUnavailableError("The gateway is not connected"));
     const id = String(this.#nextId++);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -134,40 +134,64 @@ export class GatewayRpc {
   }
 
   close(): void {
-    this.#socket.close();
+    this.#end("The connection was given up");
   }
 
-  #receive(data: string): string | null {
-    let frame: Frame;
-    try {
-      frame = JSON.parse(data) as Frame;
-    } catch {
-      // Garbage from the gateway: what waits must not wait for an answer that was in it.
-      this.#failAll(new GatewayUnavailableError("The gateway sent something that is not JSON"));
-      this.#socket.close();
-      return null;
+  /** @returns the name of an event. */
+  #receive(data: unknown): string | null {
+    if (this.#isClosed) return null;
+    const frame = parseFrame(data);
+    switch (frame?.kind) {
+      case undefined:
+        this.#end("The gateway sent something that is not of its protocol");
+        return null;
+      case "event": {
+        const written = frame.event === "agent" ? parseAssistantText(frame.payload) : null;
+        if (written !== null) this.#textListeners.get(written.runId)?.(written.text);
+        return frame.event;
+      }
+      case "answer":
+        this.#settle(frame.id, (pending) => {
+          if (pending.finalOnly && statusOf(frame.payload) === "accepted") return false;
+          pending.resolve(frame.payload);
+          return true;
+        });
+        return null;
+      case "refusal":
+        this.#settle(frame.id, (pending) => {
+          const message = `${pending.method}: ${frame.message}`;
+          const isGone = frame.code === "UNAVAILABLE";
+          pending.reject(
+            isGone ? new GatewayUnavailableError(message) : new GatewayRpcError(frame.code, message),
+          );
+          return true;
+        });
+        return null;
+      case "other":
+        return null;
     }
-    if (frame.type === "event" && frame.event === "agent") this.#tellText(frame.payload);
-    if (frame.type === "event") return typeof frame.event === "string" ? frame.event : null;
-    if (frame.type === "res" && typeof frame.id === "string") this.#settle(frame.id, frame);
-    return null;
   }
 
-  #tellText(payload: unknown): void {
-    const event = payload as { runId?: unknown; stream?: unknown; data?: { text?: unknown } } | undefined;
-    if (event?.stream !== "assistant" || typeof event.runId !== "string") return;
-    const text = event.data?.text;
-    if (typeof text === "string") this.#textListeners.get(event.runId)?.(text);
-  }
-
-  #settle(id: string, frame: Frame): void {
+  /** An answer may come when its request was given up, but never to what was not asked: its question then waits. */
+  #settle(id: string, settle: (pending: Pending) => boolean): void {
     const pending = this.#pending.get(id);
-    if (pending === undefined) return;
-    if (pending.finalOnly && frame.ok === true && statusOf(frame.payload) === "accepted") return;
+    if (pending === undefined) {
+      const wasAsked = /^[1-9]\d*$/.test(id) && Number(id) < this.#nextId;
+      if (!wasAsked) this.#end("The gateway answered what it was not asked");
+      return;
+    }
+    if (!settle(pending)) return;
     this.#pending.delete(id);
     clearTimeout(pending.timer);
-    if (frame.ok === true) pending.resolve(frame.payload);
-    else pending.reject(toError(pending.method, frame.error ?? frame.payload));
+  }
+
+  /** Whether the other side still obeys the protocol does not matter: nobody waits for its goodbye. */
+  #end(reason: string): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#failAll(new GatewayUnavailableError(reason));
+    this.#socket.close();
+    this.#closed.resolve(reason);
   }
 
   #failAll(error: Error): void {
@@ -181,13 +205,6 @@ export class GatewayRpc {
 
 function statusOf(payload: unknown): unknown {
   return typeof payload === "object" && payload !== null && "status" in payload ? payload.status : undefined;
-}
-
-function toError(method: string, raw: unknown): GatewayRpcError {
-  const shape = (typeof raw === "object" && raw !== null ? raw : {}) as { code?: unknown; message?: unknown };
-  const code = typeof shape.code === "string" ? shape.code : "UNKNOWN";
-  const message = `${method}: ${typeof shape.message === "string" ? shape.message : "refused without a reason"}`;
-  return code === "UNAVAILABLE" ? new GatewayUnavailableError(message) : new GatewayRpcError(code, message);
 }
 
 function unavailable(what: string): never {

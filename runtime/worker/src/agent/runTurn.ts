@@ -1,9 +1,10 @@
 /** One turn in the gateway: set up, run, ended by its result or at once by its signal. */
+import * as z from "zod";
 import { pause } from "../pause.ts";
 import type { BridgeResolution } from "../bridge/config.ts";
 import type { BridgeToolSpec } from "./bridgeSetup.ts";
 import type { Gateway } from "./gateway.ts";
-import { GatewayRpcError } from "./rpc.ts";
+import { GatewayRpcError, GatewayUnavailableError } from "./rpc.ts";
 import type { EngineSession } from "./sessions.ts";
 import { type GatewaySupervisor, isFatalToGateway } from "./supervisor.ts";
 import { parseTurnResult, type TurnResult } from "./turnResult.ts";
@@ -51,7 +52,8 @@ export async function runTurn(
 ): Promise<TurnResult> {
   const target = await supervisor.ofGeneration(session.generation);
   input.signal.throwIfAborted();
-  await supervisor.call(target, "bridge.session.setUp", { sessionKey: session.key, ...input.setup });
+  const setup = { sessionKey: session.key, ...input.setup };
+  await supervisor.call(target, "bridge.session.setUp", setup, z.unknown());
   input.signal.throwIfAborted();
   const run = target.rpc.request(
     "agent",
@@ -75,14 +77,17 @@ export async function runTurn(
   input.signal.addEventListener("abort", onAbort, { once: true });
   const stopListening = target.rpc.onAssistantText(input.idempotencyKey, input.onText ?? (() => undefined));
   try {
-    const result = parseTurnResult(await Promise.race([run, rejectOnAbort(input.signal)]));
+    const ended = await Promise.race([run, rejectOnAbort(input.signal)]);
+    const result = parseTurnResult(ended, input.idempotencyKey);
+    if (result === null)
+      throw new GatewayUnavailableError("The gateway's word on a turn has an unknown shape");
     if (result.kind === "failed" && isFatalToGateway(result.reason)) {
       throw new GatewayRpcError("RUN_FAILED", result.reason);
     }
     return result;
   } catch (error) {
     input.signal.throwIfAborted();
-    throw supervisor.judge(error);
+    throw supervisor.judge(error, target);
   } finally {
     stopListening();
     input.signal.removeEventListener("abort", onAbort);

@@ -1,8 +1,9 @@
 /** Sessions of the gateway: one per arrival of a conversation, bound to its folder, with a transcript that travels. */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import * as z from "zod";
 import { EXTENDED_AGENT, SAFE_AGENT } from "./gatewayConfig.ts";
-import { GatewayRpcError } from "./rpc.ts";
+import { GatewayRpcError, GatewayUnavailableError } from "./rpc.ts";
 import type { GatewaySupervisor } from "./supervisor.ts";
 import { batchesOf } from "./transcriptFiles.ts";
 
@@ -16,6 +17,7 @@ export interface EngineSession {
 
 export interface Sessions {
   open(key: string, folder: string, extended: boolean): Promise<EngineSession>;
+  /** After a turn: a transcript without a message is not one. */
   exportTranscript(session: EngineSession): Promise<unknown[]>;
   importTranscript(session: EngineSession, messages: unknown[]): Promise<void>;
   close(session: EngineSession): Promise<void>;
@@ -26,6 +28,12 @@ const CALL_BYTES_MAX = 4 * 1024 * 1024;
 /** Pages of a transcript that one export reads: far beyond what a transcript may hold. */
 const PAGES_MAX = 1_000;
 
+const createdSchema = z.object({ sessionId: z.string().min(1) });
+/** A page that promises more and holds nothing would be asked for without end. */
+const pageSchema = z
+  .object({ messages: z.array(z.looseObject({ role: z.string() })), more: z.boolean() })
+  .refine(({ messages, more }) => messages.length > 0 || !more);
+
 /** @param runDir folder of the running gateway. */
 export function createSessions(supervisor: GatewaySupervisor, runDir: string): Sessions {
   return {
@@ -34,14 +42,8 @@ export function createSessions(supervisor: GatewaySupervisor, runDir: string): S
       const generation = supervisor.generation();
       const agentId = extended ? EXTENDED_AGENT : SAFE_AGENT;
       const sessionKey = `agent:${agentId}:${key}`;
-      const created = await supervisor.call(target, "sessions.create", {
-        key: sessionKey,
-        agentId,
-        cwd: folder,
-      });
-      const sessionId = (created as { sessionId?: unknown }).sessionId;
-      if (typeof sessionId !== "string")
-        throw new GatewayRpcError("UNKNOWN", "sessions.create returned no sessionId");
+      const params = { key: sessionKey, agentId, cwd: folder };
+      const { sessionId } = await supervisor.call(target, "sessions.create", params, createdSchema);
       return { key: sessionKey, sessionId, agentId, generation };
     },
 
@@ -49,15 +51,22 @@ export function createSessions(supervisor: GatewaySupervisor, runDir: string): S
       const target = await supervisor.ofGeneration(session.generation);
       const messages: unknown[] = [];
       for (let page = 0; page < PAGES_MAX; page += 1) {
-        const answer = (await supervisor.call(target, "bridge.transcript.export", {
-          ...identity(session),
-          after: messages.length,
-          bytesMax: CALL_BYTES_MAX,
-        })) as { messages?: unknown; more?: unknown };
-        if (!Array.isArray(answer.messages))
-          throw new GatewayRpcError("UNKNOWN", "The transcript came back without messages");
-        messages.push(...(answer.messages as unknown[]));
-        if (answer.more !== true) return messages;
+        const params = { ...identity(session), after: messages.length, bytesMax: CALL_BYTES_MAX };
+        const { messages: found, more } = await supervisor.call(
+          target,
+          "bridge.transcript.export",
+          params,
+          pageSchema,
+        );
+        messages.push(...found);
+        if (more) continue;
+        // Saved, it would be all that the conversation is ever shown again.
+        if (messages.length === 0)
+          throw supervisor.judge(
+            new GatewayUnavailableError("The transcript of a turn came back empty"),
+            target,
+          );
+        return messages;
       }
       throw new GatewayRpcError("UNKNOWN", "The transcript has no end");
     },
@@ -65,15 +74,25 @@ export function createSessions(supervisor: GatewaySupervisor, runDir: string): S
     importTranscript: async (session, messages) => {
       const target = await supervisor.ofGeneration(session.generation);
       for (const batch of batchesOf(messages, CALL_BYTES_MAX)) {
-        await supervisor.call(target, "bridge.transcript.import", { ...identity(session), messages: batch });
+        await supervisor.call(
+          target,
+          "bridge.transcript.import",
+          { ...identity(session), messages: batch },
+          z.object({ count: z.literal(batch.length) }),
+        );
       }
     },
 
     close: async (session) => {
       if (!supervisor.isLive(session.generation)) return; // Gone with its gateway, and its state folder with it.
       const target = await supervisor.ofGeneration(session.generation);
-      await supervisor.call(target, "bridge.session.forget", { sessionKey: session.key });
-      await supervisor.call(target, "sessions.delete", { key: session.key, deleteTranscript: true });
+      await supervisor.call(target, "bridge.session.forget", { sessionKey: session.key }, z.unknown());
+      await supervisor.call(
+        target,
+        "sessions.delete",
+        { key: session.key, deleteTranscript: true },
+        z.unknown(),
+      );
       await removeArchives(runDir, session.agentId);
     },
   };

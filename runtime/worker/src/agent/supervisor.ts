@@ -1,7 +1,8 @@
 /**
- * Keeps one gateway alive. One that ends, hangs or declares itself unusable is replaced by a fresh one on an empty
- * state folder; whatever belonged to the lost one carries its generation and is refused from then on.
+ * Keeps one gateway alive. One that ends, hangs, answers garbage or declares itself unusable is replaced by a fresh one
+ * on an empty state folder; whatever belonged to the lost one carries its generation and is refused from then on.
  */
+import type * as z from "zod";
 import { pause } from "../pause.ts";
 import { type Gateway, gatewayAnswers } from "./gateway.ts";
 import { GatewayRpcError, GatewayUnavailableError } from "./rpc.ts";
@@ -16,10 +17,13 @@ export interface GatewaySupervisor {
   /** Counts the gateways: what was opened in an earlier one is lost. */
   generation(): number;
   isLive(generation: number): boolean;
-  /** One call; an error that this gateway will keep giving makes it the last one. */
-  call(target: Gateway, method: string, params: unknown): Promise<unknown>;
-  /** The error to throw on; replaces the gateway when it cannot recover from it. */
-  judge(error: unknown): unknown;
+  /**
+   * One call. An error that this gateway will keep giving makes it the last one, and so does an answer of another
+   * shape: a gateway that says what cannot be is not asked again.
+   */
+  call<T>(target: Gateway, method: string, params: unknown, answer: z.ZodType<T>): Promise<T>;
+  /** The error to throw on; replaces the gateway that it came from when that cannot recover. */
+  judge(error: unknown, target: Gateway): unknown;
   /** Starts the successor of generation `lost`, once, and keeps trying: a worker without a gateway is useless. */
   replace(lost: number, reason: string): void;
   pid(): number | null;
@@ -27,14 +31,21 @@ export interface GatewaySupervisor {
 }
 
 export interface SupervisorOptions {
-  boot(): Promise<Gateway>;
+  /** @param signal ends the boot; nothing is left running then. */
+  boot(signal: AbortSignal): Promise<Gateway>;
   onRestart(reason: string): void;
+  /** No successor came up, {@link BOOTS_MAX} times in a row: this worker will never serve again. */
+  onLost(reason: string): void;
+  /** Between two health checks, ms. */
+  healthIntervalMs?: number;
 }
 
 const CALL_TIMEOUT_MS = 60_000;
 const HEALTH_INTERVAL_MS = 5_000;
 /** Unanswered health checks in a row that make a gateway hung: a busy one may miss one. */
 const HEALTH_MISSES_MAX = 5;
+/** Failed boots in a row after which another machine is the better place: what does not pass is not of the gateway. */
+const BOOTS_MAX = 5;
 const RESTART_DELAY_MS = 500;
 const RESTART_DELAY_MAX_MS = 30_000;
 
@@ -50,36 +61,41 @@ export function superviseGateway(options: SupervisorOptions): GatewaySupervisor 
   let generation = 0;
   let current: Promise<Gateway> | null = null;
   let live: Gateway | null = null;
-  let stopping = false;
-  const isStopping = (): boolean => stopping;
+  const ending = new AbortController();
+  const isStopping = (): boolean => ending.signal.aborted;
   let healthTimer: NodeJS.Timeout | null = null;
 
   const boot = async (): Promise<Gateway> => {
-    const gateway = await options.boot();
+    const gateway = await options.boot(ending.signal);
     generation += 1;
     live = gateway;
     const mine = generation;
-    void gateway.exited.then(() => replace(mine, "the gateway ended"));
-    void gateway.rpc.closed.then(() => replace(mine, "the gateway closed its socket"));
+    void gateway.exited.then((how) => replace(mine, `the gateway ended (${how})`));
+    void gateway.rpc.closed.then((reason) => replace(mine, reason));
     return gateway;
   };
 
   const replace = (lost: number, reason: string): void => {
-    if (stopping || lost !== generation || live === null) return;
+    if (isStopping() || lost !== generation || live === null) return;
     const old = live;
     live = null;
     options.onRestart(reason);
     current = (async () => {
       await old.stop(0);
-      for (let delay = RESTART_DELAY_MS; !isStopping(); delay = Math.min(delay * 2, RESTART_DELAY_MAX_MS)) {
+      let failure: unknown;
+      let delay = RESTART_DELAY_MS;
+      for (let boots = 1; boots <= BOOTS_MAX && !isStopping(); boots += 1) {
         try {
           return await boot();
         } catch (error) {
-          if (!(error instanceof GatewayUnavailableError)) throw error;
-          await pause(delay);
+          failure = error;
+          await pause(delay, ending.signal);
+          delay = Math.min(delay * 2, RESTART_DELAY_MAX_MS);
         }
       }
-      throw new GatewayUnavailableError("The worker is stopping");
+      if (isStopping()) throw new GatewayUnavailableError("The worker is stopping");
+      options.onLost(messageOf(failure));
+      throw new GatewayUnavailableError(`No gateway comes up: ${messageOf(failure)}`);
     })();
     // Whoever needs the gateway awaits it; nobody may be waiting just now.
     current.catch(() => undefined);
@@ -90,28 +106,30 @@ export function superviseGateway(options: SupervisorOptions): GatewaySupervisor 
     return await current;
   };
 
-  const judge = (error: unknown): unknown => {
+  const judge = (error: unknown, target: Gateway): unknown => {
     const fatal =
       error instanceof GatewayUnavailableError ||
       (error instanceof GatewayRpcError && isFatalToGateway(error.message));
     if (!fatal) return error;
-    replace(generation, error instanceof Error ? error.message : "a fatal error");
+    // A late word of a gateway that is gone says nothing about its successor.
+    if (target === live) replace(generation, error.message);
     return error instanceof GatewayUnavailableError ? error : new GatewayUnavailableError(String(error));
   };
 
   const watchHealth = (): void => {
+    const intervalMs = options.healthIntervalMs ?? HEALTH_INTERVAL_MS;
     let misses = 0;
     healthTimer = setInterval(() => {
       const watched = live;
-      const mine = generation;
       if (watched === null) return;
-      void gatewayAnswers(watched.port).then((answered) => {
+      void serves(watched, intervalMs).then((answered) => {
+        if (watched !== live) return;
         misses = answered ? 0 : misses + 1;
         if (misses < HEALTH_MISSES_MAX) return;
         misses = 0;
-        replace(mine, "the gateway stopped answering");
+        replace(generation, "the gateway stopped answering");
       });
-    }, HEALTH_INTERVAL_MS);
+    }, intervalMs);
     healthTimer.unref();
   };
 
@@ -131,18 +149,22 @@ export function superviseGateway(options: SupervisorOptions): GatewaySupervisor 
     },
     generation: () => generation,
     isLive: (wanted) => live !== null && wanted === generation,
-    call: async (target, method, params) => {
+    call: async (target, method, params, answer) => {
       try {
-        return await target.rpc.request(method, params, { timeoutMs: CALL_TIMEOUT_MS });
+        const said = await target.rpc.request(method, params, { timeoutMs: CALL_TIMEOUT_MS });
+        const parsed = answer.safeParse(said);
+        if (!parsed.success)
+          throw new GatewayUnavailableError(`${method} was answered with an unknown shape`);
+        return parsed.data;
       } catch (error) {
-        throw judge(error);
+        throw judge(error, target);
       }
     },
     judge,
     replace,
     pid: () => live?.pid ?? null,
     stop: async (graceMs) => {
-      stopping = true;
+      ending.abort();
       if (healthTimer !== null) clearInterval(healthTimer);
       const booting = current;
       if (live !== null) await live.stop(graceMs);
@@ -151,3 +173,18 @@ export function superviseGateway(options: SupervisorOptions): GatewaySupervisor 
     },
   };
 }
+
+/** Over HTTP and over the socket: either may have stopped alone, and a turn waits on the socket. */
+async function serves(gateway: Gateway, withinMs: number): Promise<boolean> {
+  const [healthy, answers] = await Promise.all([
+    gatewayAnswers(gateway.port),
+    gateway.rpc.request("bridge.alive", {}, { timeoutMs: withinMs }).then(
+      () => true,
+      // A refusal is an answer, too: a plugin that is being reloaded knows no methods for a moment.
+      (error: unknown) => !(error instanceof GatewayUnavailableError),
+    ),
+  ]);
+  return healthy && answers;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -11,6 +11,7 @@ export type TurnResult =
   | { kind: "failed"; reason: string };
 
 const resultSchema = z.object({
+  runId: z.string().optional(),
   status: z.string(),
   summary: z.string().optional(),
   error: z.unknown().optional(),
@@ -40,17 +41,26 @@ const resultSchema = z.object({
     .nullish(),
 });
 
-/** Reads the final answer of the `agent` call. */
-export function parseTurnResult(payload: unknown): TurnResult {
+/**
+ * Reads the final answer of the `agent` call.
+ *
+ * @param runId of the run that was asked for.
+ * @returns null when it is none: of another shape, of another run, or good without saying what was said. A gateway
+ * that gives it knows nothing of the turn.
+ */
+export function parseTurnResult(payload: unknown, runId: string): TurnResult | null {
   const parsed = resultSchema.safeParse(payload);
-  if (!parsed.success) return { kind: "failed", reason: "The engine's result has an unknown shape" };
+  if (!parsed.success) return null;
   const { status, summary, result, error } = parsed.data;
+  if (parsed.data.runId !== undefined && parsed.data.runId !== runId) return null;
   if (summary === "aborted") return { kind: "aborted", reason: summary };
   if (status === "timeout") return { kind: "timedOut", reason: summary ?? "timeout" };
   if (status !== "ok") return { kind: "failed", reason: describe(error) ?? summary ?? `status ${status}` };
-  const payloads = result?.payloads ?? [];
+  // An agent that chooses to say nothing leaves the list empty; a list that is missing says nothing about it.
+  if (result?.payloads == null) return null;
+  const { payloads } = result;
   const failed = payloads.find((part) => part.isError === true);
-  const metaError = describe(result?.meta?.error);
+  const metaError = describe(result.meta?.error);
   if (failed !== undefined || metaError !== null) {
     return { kind: "failed", reason: metaError ?? failed?.text ?? "The model failed" };
   }
@@ -59,7 +69,7 @@ export function parseTurnResult(payload: unknown): TurnResult {
     .map((part) => part.text ?? "")
     .filter((part) => part.trim() !== "")
     .join("\n\n");
-  const usage = result?.meta?.agentMeta?.usage;
+  const usage = result.meta?.agentMeta?.usage;
   return { kind: "answered", text, usage: { inputTokens: usage?.input, outputTokens: usage?.output } };
 }
 
