@@ -5,12 +5,14 @@
  *
  *   npm run bench:turn -- [--turns 200] [--conversations 20] [--cold 3] [--json]
  */
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Person, Sent } from "../../local/environment/person.ts";
 import { startTestModel } from "../../runtime/worker/testing/model.ts";
 import { type FunctionTotals, until } from "../deployment/backend.ts";
 import { Chat } from "../deployment/chat.ts";
-import { BenchWorker, type Memory } from "./turnWorker.ts";
+import { BenchWorker, type Held } from "./turnWorker.ts";
 
 const ANSWER_MS_MAX = 240_000;
 const HOUR_MS = 3_600_000;
@@ -46,9 +48,19 @@ interface Figures {
   worker_calls_per_message: number;
   calls_per_message: Record<string, number>;
   uploaded_bytes_per_snapshot: Spread;
-  memory_after_boot: Memory;
-  memory_after_turns: Memory;
+  held_after_boot: Held;
+  /** What grows with the turns: after every {@link STEP} of them. */
+  growth: Step[];
 }
+interface Step extends Held {
+  turns: number;
+  /** Of the turns since the step before. */
+  delivered_ms: Spread;
+  /** The deployment's database and its files. */
+  backend_stored_bytes: number;
+}
+/** Turns between two looks at what grows. */
+const STEP = 25;
 
 function spread(samples: readonly number[]): Spread {
   const sorted = samples.toSorted((a, b) => a - b);
@@ -126,6 +138,17 @@ class TurnBench {
   }
 }
 
+function storedBytes(dir: string): number {
+  const entries = readdirSync(dir, { withFileTypes: true, recursive: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  // A write-ahead log may be gone since it was listed.
+  const sizes = entries.map(
+    (entry) => statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0,
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 /** Runs of each function per message. */
 function callsPerMessage(
   before: Record<string, FunctionTotals>,
@@ -159,19 +182,27 @@ async function run({ turns, conversations, cold }: Size, say: (line: string) => 
       samples.cold.push(await bench.cold(person(-start)));
       say(`cold start ${start}: delivered after ${samples.cold.at(-1)?.delivered_ms} ms`);
     }
-    const memoryAfterBoot = worker.memory();
+    const heldAfterBoot = worker.held();
 
     for (let index = 0; index < conversations; index += 1)
       samples.first_turn.push(await bench.ask(person(index), "The first message of a conversation."));
     const earlier = new Set(worker.turns.keys());
     const before = await backend.metrics();
+    const growth: Step[] = [];
     for (let turn = 1; turn <= turns; turn += 1) {
       const who = person(turn % conversations);
       samples.warm.push(await bench.ask(who, `Message number ${turn}, of ordinary length.`));
-      if (turn % 50 === 0) say(`${turn} turns`);
+      if (turn % STEP !== 0 && turn !== turns) continue;
+      const since = samples.warm.slice(growth.at(-1)?.turns ?? 0);
+      growth.push({
+        turns: turn,
+        ...worker.held(),
+        delivered_ms: spread(since.map(({ delivered_ms }) => delivered_ms)),
+        backend_stored_bytes: storedBytes(backend.state),
+      });
+      say(`${turn} turns`);
     }
     const calls = callsPerMessage(before, await backend.metrics(), turns);
-    const memoryAfterTurns = worker.memory();
     const snapshots = [...worker.turns.values()].filter(({ messageId }) => !earlier.has(messageId));
 
     // Another worker on an empty disk: every conversation's next turn begins with a restore.
@@ -192,8 +223,8 @@ async function run({ turns, conversations, cold }: Size, say: (line: string) => 
       worker_calls_per_message: ofWorker.reduce((sum, [, count]) => sum + count, 0),
       calls_per_message: calls,
       uploaded_bytes_per_snapshot: spread(snapshots.map(({ uploadedBytes }) => uploadedBytes)),
-      memory_after_boot: memoryAfterBoot,
-      memory_after_turns: memoryAfterTurns,
+      held_after_boot: heldAfterBoot,
+      growth,
     };
   } finally {
     await worker.remove();
@@ -204,7 +235,7 @@ async function run({ turns, conversations, cold }: Size, say: (line: string) => 
 
 function print(figures: Figures, say: (line: string) => void): void {
   const row = (name: string, cells: ReadonlyArray<string | number>): void =>
-    say(`${name.padEnd(18)} ${cells.map((cell) => String(cell).padStart(8)).join(" ")}`);
+    say(`${name.padEnd(18)} ${cells.map((cell) => String(cell).padStart(10)).join(" ")}`);
   for (const [kind, phases] of Object.entries(figures.phases)) {
     say("");
     row(kind, ["p50", "p95", "max"]);
@@ -215,10 +246,20 @@ function print(figures: Figures, say: (line: string) => void): void {
     say(`  ${name.padEnd(45)} ${count.toFixed(2)}`);
   const { p50, max } = figures.uploaded_bytes_per_snapshot;
   say(`bytes uploaded per snapshot: p50 ${p50}, max ${max}`);
-  const memory = ({ worker_mb, gateway_mb }: Memory): string =>
-    `worker ${worker_mb} MB, gateway ${gateway_mb} MB`;
-  say(`memory after boot: ${memory(figures.memory_after_boot)}`);
-  say(`memory after ${figures.turns} turns: ${memory(figures.memory_after_turns)}`);
+  const columns = ["worker MB", "files", "gateway MB", "files", "stored KB", "p50 ms", "p95 ms"];
+  const cells = ({ worker_mb, worker_open_files, gateway_mb, gateway_open_files }: Held): number[] => [
+    worker_mb,
+    worker_open_files,
+    gateway_mb,
+    gateway_open_files,
+  ];
+  say("");
+  row("held after", columns);
+  row("  boot", cells(figures.held_after_boot));
+  for (const { turns, delivered_ms, backend_stored_bytes, ...held } of figures.growth) {
+    const stored = Math.round(backend_stored_bytes / 1_024);
+    row(`  ${turns} turns`, [...cells(held), stored, delivered_ms.p50, delivered_ms.p95]);
+  }
 }
 
 const { values } = parseArgs({

@@ -1,13 +1,14 @@
 /** The worker image's own tree as a process, as a machine runs it, and what it tells and takes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { WorkerCredential } from "../../runtime/convex/validators.ts";
 import { buildTree } from "../../runtime/worker/image/buildTree.ts";
 import { compileCacheDir } from "../../runtime/worker/testing/worker.ts";
+import { descendants, openFiles, residentMb } from "../processes.ts";
 
 /** What the worker logs of an answered turn. */
 export interface TurnLog {
@@ -16,10 +17,12 @@ export interface TurnLog {
   uploadedBytes: number;
 }
 
-export interface Memory {
+/** What the worker holds; of the gateway with all that it started. */
+export interface Held {
   worker_mb: number;
-  /** The gateway and all that it started. */
+  worker_open_files: number;
   gateway_mb: number;
+  gateway_open_files: number;
 }
 
 export class BenchWorker {
@@ -64,11 +67,17 @@ export class BenchWorker {
     });
   }
 
-  /** Resident memory, MB. */
-  memory(): Memory {
+  /** Resident memory and open files, now. */
+  held(): Held {
     const pid = this.#process?.pid;
     if (pid === undefined) throw new Error("the worker does not run");
-    return { worker_mb: residentMb([pid]), gateway_mb: residentMb(descendants(pid)) };
+    const gateway = descendants(pid);
+    return {
+      worker_mb: residentMb([pid]),
+      worker_open_files: openFiles([pid]),
+      gateway_mb: residentMb(gateway),
+      gateway_open_files: openFiles(gateway),
+    };
   }
 
   /** SIGKILL: the gateway ends with its worker, and the next start finds an empty disk. */
@@ -84,31 +93,5 @@ export class BenchWorker {
   async remove(): Promise<void> {
     await this.kill();
     rmSync(this.#dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
-  }
-}
-
-function residentMb(pids: readonly number[]): number {
-  const kilobytes = pids.map((pid) => Number(/VmRSS:\s+(\d+)/.exec(readProc(pid, "status"))?.[1] ?? 0));
-  return Math.round(kilobytes.reduce((sum, size) => sum + size, 0) / 1_024);
-}
-
-function descendants(ancestor: number): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync("/proc")) {
-    // The command's name may hold spaces and brackets: what follows its last bracket does not.
-    const [, parent] = readProc(Number(name), "stat").split(") ").at(-1)?.split(" ") ?? [];
-    if (parent !== undefined) parents.set(Number(name), Number(parent));
-  }
-  const found = [ancestor];
-  for (const pid of found) for (const [child, parent] of parents) if (parent === pid) found.push(child);
-  return found.slice(1);
-}
-
-/** Empty for what is no process, or has just ended. */
-function readProc(pid: number, file: string): string {
-  try {
-    return Number.isNaN(pid) ? "" : readFileSync(`/proc/${pid}/${file}`, "utf8");
-  } catch {
-    return "";
   }
 }

@@ -4,10 +4,12 @@
  * that a worker holds warm, every turn arrives by a restore.
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Log } from "../../../runtime/worker/src/log.ts";
+import { silentLog } from "../../../runtime/worker/testing/log.ts";
 import {
   type ChatRequest,
   type ModelReply,
@@ -15,6 +17,7 @@ import {
   textOf,
 } from "../../../runtime/worker/testing/model.ts";
 import { startTestWorker, type TestWorker } from "../../../runtime/worker/testing/worker.ts";
+import { type Watched, watchProcess } from "../../watch.ts";
 
 const count = Number(process.env["ISOLATION_CONVERSATIONS"] ?? "12");
 const canaryPattern = /canary-\d+-[0-9a-f]{16}/g;
@@ -37,20 +40,51 @@ function confessingModel(request: ChatRequest): ModelReply {
   return { kind: "text", text: `I know ${canariesIn(JSON.stringify(request)).join(" ") || "nothing"}` };
 }
 
+/** Why gateways were replaced, in order. */
+const replaced: unknown[] = [];
+const log: Log = {
+  ...silentLog,
+  error: (fields, message) => {
+    if (message !== "The gateway is replaced") return;
+    replaced.push((fields as { reason?: unknown }).reason);
+    console.info(`isolation: ${message}: ${JSON.stringify(fields)}`);
+  },
+};
+
 let site: TestWorker;
 beforeAll(async () => {
-  site = await startTestWorker(confessingModel);
+  site = await startTestWorker(confessingModel, {}, { log });
 }, 180_000);
 afterAll(async () => {
   await site?.close();
 });
 
 /** Everybody's next message at once, so that turns of different conversations run side by side. */
-async function everybody(text: (subject: Subject, index: number) => string): Promise<string[]> {
+async function everybody(what: string, text: (subject: Subject, index: number) => string): Promise<string[]> {
+  const startedAt = performance.now();
   const ids = subjects.map((subject, index) => site.deployment.enqueue(subject.id, text(subject, index)));
   const messages = await Promise.all(ids.map((id) => site.deployment.finished(id)));
+  const troubles = messages.flatMap(({ conversationId, status, attempts, errors }) =>
+    status === "done" && attempts === 1 ? [] : [{ what, conversationId, status, attempts, errors }],
+  );
+  for (const trouble of troubles) console.info(`isolation: ${JSON.stringify(trouble)}`);
+  phases.push({ what, seconds: seconds(startedAt), retried: troubles.length });
+  // A soak that says nothing for half an hour is taken for one that hangs.
+  console.info(`isolation: ${JSON.stringify(phases.at(-1))}`);
+  expect(
+    messages.filter(({ status }) => status !== "done").map(({ conversationId }) => conversationId),
+  ).toEqual([]);
   return messages.map((message) => message.answer?.text ?? "");
 }
+
+interface Phase {
+  what: string;
+  seconds: number;
+  /** Messages that needed more than one attempt. */
+  retried: number;
+}
+const phases: Phase[] = [];
+const seconds = (since: number): number => Math.round((performance.now() - since) / 1_000);
 
 const call = (tool: string, args: unknown): string => `CALL ${tool} ${JSON.stringify(args)}`;
 
@@ -62,19 +96,19 @@ async function folderOf({ id }: Subject): Promise<string> {
   return join(root, names.findLast((name) => name.startsWith(prefix)) ?? `${prefix}-1`);
 }
 
-async function memoryMb(pid: number | null): Promise<number> {
-  const status = await readFile(`/proc/${pid ?? "self"}/status`, "utf8");
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024);
-}
+const heldBy = ({ memory_mb, open_files }: Watched): string =>
+  `memory ${memory_mb.first} → ${memory_mb.last} MB (max ${memory_mb.max}), ` +
+  `open files ${open_files.first} → ${open_files.last} (max ${open_files.max})`;
 
 test(
   `${count} conversations, turns mixed: nobody sees, reads, lists or recalls another's secret`,
   async () => {
     const { deployment, model } = site;
     const startedAt = performance.now();
-    const memoryBefore = await memoryMb(site.worker.enginePid());
+    const gateway = watchProcess(() => site.worker.enginePid());
 
     await everybody(
+      "plant",
       ({ canary }) => `My secret is ${canary}. ${call("write", { path: "MEMORY.md", content: canary })}`,
     );
     const folders = await Promise.all(subjects.map(folderOf));
@@ -89,10 +123,11 @@ test(
       (victim: number) => call("write", { path: join(folders[victim] ?? "", "MEMORY.md"), content: "gone" }),
     ];
     const stolen = await everybody(
+      "attack",
       (_subject, index) => attacks[index % attacks.length]?.(neighbour(index)) ?? "",
     );
-    const known = await everybody(() => "What do you know?");
-    const remembered = await everybody(() => call("read", { path: "MEMORY.md" }));
+    const known = await everybody("ask", () => "What do you know?");
+    const remembered = await everybody("read", () => call("read", { path: "MEMORY.md" }));
 
     for (const [index, { id, canary }] of subjects.entries()) {
       expect(canariesIn(stolen[index] ?? ""), `${id} attacked`).toEqual([]);
@@ -111,11 +146,17 @@ test(
         .join("\n");
       expect(canariesIn(text), `the snapshot of ${id}`).toEqual([canary]);
     }
+    const watched = gateway.stop();
+    const heap = process.memoryUsage();
     console.info(
       `isolation: ${count} conversations, ${count * 4} turns, ${model.requests.length} model requests in ` +
-        `${Math.round((performance.now() - startedAt) / 1_000)} s; gateway ${memoryBefore} MB before, ` +
-        `${await memoryMb(site.worker.enginePid())} MB after, worker with test ${await memoryMb(null)} MB`,
+        `${seconds(startedAt)} s, ${phases.reduce((sum, { retried }) => sum + retried, 0)} retried; ` +
+        `gateway ${heldBy(watched)}, replaced ${replaced.length} times; ` +
+        `worker with this test and all that it kept ${Math.round(heap.rss / 2 ** 20)} MB, of these ` +
+        `${Math.round(heap.heapUsed / 2 ** 20)} MB in use`,
     );
+    // A gateway that was lost under the soak is a finding, though every turn was answered.
+    expect(replaced).toEqual([]);
   },
   60_000 + count * 15_000,
 );
