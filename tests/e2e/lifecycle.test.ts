@@ -1,8 +1,9 @@
 /**
  * The stack's life by the real engine. A preview writes nothing; drift is named and mended. `pulumi up` and
  * `pulumi destroy` are cut off at one of their writes and run again: what stands is what an undisturbed run makes, what
- * is gone is what an undisturbed run removes. A sample by default (INTERRUPTIONS_SEED chooses it); INTERRUPTIONS takes
- * more of them, or `all`: every write of both runs in every way.
+ * is gone is what an undisturbed run removes. A sample by default (INTERRUPTIONS_SEED chooses it). INTERRUPTIONS takes
+ * more of them, `all` (every write of both runs in every way), or rounds by name as the titles of the tests give them:
+ * `INTERRUPTIONS=stopAfter:5:3,lose:9:9`.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Effect, Gates, type Write } from "./gates.ts";
@@ -46,6 +47,19 @@ interface Interruption {
   destroy: number;
 }
 
+/** A round by its name, `<way>:<write of up>:<write of destroy>`. @throws Error that says what a name may be. */
+function named(round: string): Interruption {
+  const [word, ...writes] = round.split(":");
+  const way = WAYS.find((known) => known === word);
+  const [up = 0, destroy = 0] = writes.map(Number);
+  if (way && UP_WRITES[up - 1] !== undefined && DESTROY_WRITES[destroy - 1] !== undefined) {
+    return { way, up, destroy };
+  }
+  throw new Error(
+    `INTERRUPTIONS: '${round}' is no round; expected <${WAYS.join("|")}>:<1..${UP_WRITES.length}>:<1..${DESTROY_WRITES.length}>, a number or 'all'`,
+  );
+}
+
 /** Every write of `up` in every way, each round with a write of `destroy` too; or a sample. */
 function interruptions(): Interruption[] {
   const all = UP_WRITES.flatMap((_, index) =>
@@ -53,6 +67,7 @@ function interruptions(): Interruption[] {
   );
   const wanted = process.env["INTERRUPTIONS"] ?? String(SAMPLE);
   if (wanted === "all") return all;
+  if (!/^\d+$/.test(wanted)) return wanted.split(",").map(named);
   const seed = Number(process.env["INTERRUPTIONS_SEED"] ?? 1);
   // Strides without a common divisor with the number of writes, so that seeds reach all of them.
   return Array.from({ length: Number(wanted) }, (_, index) => ({
@@ -232,7 +247,7 @@ describe("an up that is cut off, then run again", () => {
     done = false;
   });
 
-  it.each(interruptions())("$way at write $up, destroy at write $destroy", async ({ way, up, destroy }) => {
+  it.each(interruptions())("round $way:$up:$destroy", async ({ way, up, destroy }) => {
     const killed = way === "stopBefore" || way === "stopAfter";
     const first = await interrupted("up", way, up);
     // A call that was refused or whose answer was lost may have been made again within the run.
