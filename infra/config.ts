@@ -22,9 +22,9 @@ const flySchema = z.strictObject({
   /** Tried in order when a region has no capacity. */
   regions: z.array(z.string().min(3)).min(1),
   /**
-   * Name of the app; by default `af-<stack>-<owner id>`. Set it to import an app made by hand. Another name replaces
-   * the app: the new one is made, filled and rolled out to before the old one is destroyed, and turns that still run
-   * there are tried again. Another organization alone keeps the name, which cannot exist twice: change both.
+   * Name of the app; by default `af-<stack>-<owner id>`. Set it to import an app made by hand. Another name moves the
+   * environment: the new app is made, filled and rolled out to, the turns that run in the former one end there, then it
+   * is deleted (docs/operations.md). Another organization alone is refused: a name cannot exist twice, so change both.
    */
   appName: z.string().min(1).optional(),
   /** Take over an app of that name even though it carries no owner's mark yet. */

@@ -106,6 +106,18 @@ describe("an environment", () => {
     );
   });
 
+  it("takes the scaler's token before the secrets, which go with the app, and asks the backend about the app", async () => {
+    const { registered } = await compose(
+      stackConfig({ convex: { mode: "provisioned", projectName: "agents" } }),
+    );
+    expect(registered.get("fly-token")?.dependsOn).toContain("fly-secrets");
+    expect(registered.get("fly-secrets")?.deletedWith).toBe("fly-app");
+    // Nothing but the secrets is left to somebody else's deletion.
+    const others = [...registered.values()].filter((one) => one.deletedWith !== null).map((one) => one.name);
+    expect(others).toEqual(["fly-secrets"]);
+    expect(before(registered, "fly-app")).toContain("convex-deployment");
+  });
+
   it.each([true, false])(
     "protects what holds data, and the guard that a destroy meets first, when the config says %s",
     async (protect) => {

@@ -51,6 +51,11 @@ export class Environment extends pulumi.ComponentResource {
     }));
     const owner = names.apply(ownerIdentity);
 
+    const backend = new ConvexBackend(
+      "convex",
+      { root: args.root, config, secrets, owner, stack: args.stack },
+      parent,
+    );
     const fly = new FlyPlane(
       "fly",
       {
@@ -58,13 +63,9 @@ export class Environment extends pulumi.ComponentResource {
         appName: config.fly.appName ?? names.apply(flyAppName),
         network: names.apply(flyNetworkName),
         secrets: secrets.modelKeys,
+        convex: backend.access,
         protect: config.protect,
       },
-      parent,
-    );
-    const backend = new ConvexBackend(
-      "convex",
-      { root: args.root, config, secrets, owner, stack: args.stack },
       parent,
     );
     const token = fly.issueToken(config.fly, names.apply(flyTokenName), backend.access, backend.ready);

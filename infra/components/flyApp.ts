@@ -12,6 +12,8 @@ export interface FlyPlaneArgs {
   network: pulumi.Input<string>;
   /** Environment variables of every machine that must not be seen: model keys. */
   secrets: pulumi.Input<Record<string, string>>;
+  /** The backend that scales in the app. */
+  convex: pulumi.Input<ConvexAccess>;
   protect: boolean;
 }
 
@@ -22,6 +24,7 @@ export class FlyPlane extends pulumi.ComponentResource {
   readonly appId: pulumi.Output<string>;
   /** Version of the secrets that machines must see. */
   readonly secretsVersion: pulumi.Output<number>;
+  private readonly secrets: FlySecrets;
 
   constructor(name: string, args: FlyPlaneArgs, options?: pulumi.ComponentResourceOptions) {
     super("agent-factory:index:FlyPlane", name, {}, options);
@@ -33,14 +36,17 @@ export class FlyPlane extends pulumi.ComponentResource {
         organization: args.fly.organization,
         network: args.network,
         adoptUnowned: args.fly.adoptUnowned,
+        convex: args.convex,
       },
       { parent: this, protect: args.protect },
     );
     const secrets = new FlySecrets(
       `${name}-secrets`,
       { apiUrl: args.fly.apiUrl, appName: app.name, values: args.secrets },
-      { parent: this },
+      // They go with their app.
+      { parent: this, deletedWith: app },
     );
+    this.secrets = secrets;
     this.appName = app.name;
     this.appId = app.appId;
     this.secretsVersion = secrets.version;
@@ -63,7 +69,8 @@ export class FlyPlane extends pulumi.ComponentResource {
         expiryHours: fly.tokenExpiryHours,
         convex,
       },
-      { parent: this, dependsOn: ready },
+      // With the secrets behind it the token goes before them: until then its app may have to make a machine.
+      { parent: this, dependsOn: [...ready, this.secrets] },
     );
   }
 }

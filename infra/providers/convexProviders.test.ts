@@ -188,6 +188,36 @@ describe("FlyToken", () => {
     expect(await revealed()).toBe("by hand");
   });
 
+  /** The config in force names the app. What came before it was retired, so that no rollout leads back. */
+  async function putInForce(appName: string): Promise<void> {
+    await planes.run("mutation", "factory:retireRuntimeConfig", { owner: OWNER, actor: "pulumi" });
+    const { provider, ...config } = planes.runtimeConfig() as { provider: object };
+    await planes.run("mutation", "factory:applyRuntimeConfig", {
+      config: {
+        ...config,
+        provider: { ...provider, appName, image: `registry.fly.io/${appName}@sha256:${"0".repeat(64)}` },
+      },
+      expectedRevision: (await planes.run("query", "factory:runtimeConfig"))?.revision ?? null,
+      owner: OWNER,
+      actor: "pulumi",
+    });
+  }
+  const opened = async (name: string) =>
+    (await fetch(`${planes.fly.url}/v1/apps/${name}`, { headers: { authorization: await revealed() } }))
+      .status;
+
+  it("is replaced by hand, as the runbook says, without taking the new one away from the scaler", async () => {
+    await putInForce(APP);
+    const olds = state(await tokens.create(inputs()));
+    // The engine's order: the new one is made, then the old one deleted.
+    const news = state(await tokens.create(inputs()));
+    await tokens.delete("x", olds);
+    expect((await planes.tokens()).map((token) => token.id)).toEqual([news.tokenId]);
+    expect(await opened(APP)).toBe(200);
+    await tokens.delete("x", news);
+    expect(await revealed()).toBeNull();
+  });
+
   it("moves with its app, in the engine's order: the new one is complete before anything old goes", async () => {
     const app = (name: string) => planes.app(name);
     const secretsOf = (appName: string) => ({ apiUrl: planes.fly.url, appName, values: { A_KEY: "a" } });
@@ -209,17 +239,40 @@ describe("FlyToken", () => {
     await appSecrets.create(secretsOf("af-second"));
     const token = state(await tokens.create(renamed));
     // From here on the runtime config may name the new app: the backend's token opens it, and not the old one.
-    const opened = async (name: string) =>
-      (await fetch(`${planes.fly.url}/v1/apps/${name}`, { headers: { authorization: await revealed() } }))
-        .status;
     expect([await opened("af-second"), await opened(APP)]).toEqual([200, 403]);
-    await tokens.delete("x", former.token);
+    await putInForce(APP);
+    await expect(tokens.delete("x", former.token)).rejects.toThrow(
+      `Fly app '${APP}' is kept with all its workers: a rollout to another app was rolled back to it.`,
+    );
+    await putInForce("af-second");
+    // As a refresh leaves it, after an engine that was killed before it came to the deletions.
+    await tokens.delete("x", state(await tokens.read("x", former.token)));
     await appSecrets.delete("x", former.secrets);
     await apps.delete("x", former.app);
     expect(await opened("af-second")).toBe(200);
     expect((await planes.tokens("af-second")).map(({ id }) => id)).toEqual([token.tokenId]);
     expect((await apps.read("x", former.app)).id).toBe("");
     await apps.create(app(APP));
+  });
+
+  it("comes back to an app whose deletion is still to be made: the app and its new token are spared", async () => {
+    await putInForce(APP);
+    const former = {
+      app: state(await apps.create(planes.app(APP))),
+      token: state(await tokens.create(inputs())),
+    };
+    // The move failed, and the config names the former app again before anything was deleted.
+    const again = state(await tokens.create(inputs()));
+    await tokens.delete("x", former.token);
+    await apps.delete("x", former.app);
+    expect(await opened(APP)).toBe(200);
+    expect((await planes.tokens()).map(({ id }) => id)).toEqual([again.tokenId]);
+    // A destroy takes both.
+    await planes.run("mutation", "factory:retireRuntimeConfig", { owner: OWNER, actor: "pulumi" });
+    await tokens.delete("x", again);
+    await apps.delete("x", former.app);
+    expect((await apps.read("x", former.app)).id).toBe("");
+    await apps.create(planes.app(APP));
   });
 
   it("says which credential was refused, and which app is not there", async () => {

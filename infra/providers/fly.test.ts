@@ -8,6 +8,8 @@ import { FlySecretsProvider } from "./flySecrets.ts";
 
 // Waiting is the platform's business, not this test's.
 vi.mock("../platform/pause.ts", () => ({ pause: async () => undefined }));
+// There is no backend here; what it says before a deletion is convexProviders.test.ts's matter.
+vi.mock("./formerApp.ts", () => ({ isInUseAgain: async () => false }));
 
 let fly: Fly;
 let stateDir: string;
@@ -39,6 +41,7 @@ function app(overrides: Partial<FlyAppInputs> = {}): FlyAppInputs {
     organization: "personal",
     network: `af-owner${count}`,
     adoptUnowned: false,
+    convex: { mode: "selfHosted", url: "http://127.0.0.1:1" },
     ...overrides,
   };
 }
@@ -168,14 +171,32 @@ describe("FlyApp", () => {
     await expect(apps.create(app())).rejects.toThrow("FLY_API_TOKEN is not set");
   });
 
-  it("is replaced for another network, and not for another endpoint", async () => {
-    const other = await apps.diff("x", app(), app({ network: "af-new" }));
-    expect(other).toMatchObject({ changes: true, replaces: ["network"], deleteBeforeReplace: true });
-    expect(await apps.diff("x", app(), app({ name: "af-b" }))).toMatchObject({ deleteBeforeReplace: false });
+  it("is replaced for another name, network or organization, and not for another endpoint", async () => {
+    for (const [change, replaces] of [
+      [{ name: "af-b" }, ["name"]],
+      [{ name: "af-b", network: "af-new" }, ["name", "network"]],
+      [{ name: "af-b", organization: "other" }, ["name", "organization"]],
+    ] as const) {
+      expect(await apps.diff("x", app(), app(change))).toEqual({ changes: true, replaces });
+    }
     expect(await apps.diff("x", app(), app({ apiUrl: "http://127.0.0.1:9" }))).toMatchObject({
       replaces: [],
     });
     expect(await apps.diff("x", app(), app())).toMatchObject({ changes: false });
+  });
+
+  it("is not replaced under its own name, which would have to be deleted before the new one stands", async () => {
+    await expect(apps.diff("x", app(), app({ network: "af-new", organization: "other" }))).rejects.toThrow(
+      `Fly app 'af-test-${count}' would have to be replaced (organization 'personal' to 'other', network 'af-owner${count}' to 'af-new'), and its name cannot exist twice. Set agent-factory:fly.appName to another name as well`,
+    );
+  });
+
+  it("notes another backend, also in the state of a release that did not", async () => {
+    const convex = { mode: "selfHosted" as const, url: "http://127.0.0.1:2" };
+    const { convex: _none, ...older } = app();
+    for (const olds of [app(), older]) {
+      expect(await apps.diff("x", olds, app({ convex }))).toEqual({ changes: true, replaces: [] });
+    }
   });
 });
 

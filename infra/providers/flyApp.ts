@@ -3,11 +3,15 @@
  * app of another owner is recognised and refused (invariant 10).
  */
 import * as pulumi from "@pulumi/pulumi";
+import { canonicalJson } from "../platform/canonicalJson.ts";
+import type { ConvexAccess } from "../platform/convexApi.ts";
 import { flyError, flyRest } from "../platform/flyApi.ts";
 import { pause } from "../platform/pause.ts";
+import { isInUseAgain } from "./formerApp.ts";
 import { importRefused } from "./importing.ts";
 
-export interface FlyAppInputs {
+/** What the app is. */
+interface AppPlace {
   apiUrl: string;
   name: string;
   organization: string;
@@ -17,7 +21,14 @@ export interface FlyAppInputs {
   adoptUnowned: boolean;
 }
 
-export interface FlyAppState extends FlyAppInputs {
+export interface FlyAppInputs extends AppPlace {
+  /** The backend that scales in the app: asked before the app is deleted. */
+  convex: ConvexAccess;
+}
+
+export interface FlyAppState extends AppPlace {
+  /** Missing in the state of earlier releases. */
+  convex?: ConvexAccess;
   /** The network that the app really has: the owner's mark, or an adopted app's own. */
   networkFound?: string;
   /** Fly's id of the app: another one for an app that was made anew under the same name. */
@@ -37,7 +48,7 @@ interface FlyAppAnswer {
 }
 
 /** What stands under the name: our app, nothing, or a reason to refuse. */
-async function lookUp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
+async function lookUp(state: AppPlace): Promise<FlyAppAnswer | null> {
   const answer = await flyRest(state.apiUrl, "GET", `/apps/${state.name}`);
   if (answer.status === 200) return answer.body as FlyAppAnswer;
   if (answer.status === 404) return null;
@@ -50,7 +61,7 @@ async function lookUp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
 }
 
 /** @throws Error when the app belongs to another owner or organization. */
-function requireOurs(app: FlyAppAnswer, state: FlyAppInputs): void {
+function requireOurs(app: FlyAppAnswer, state: AppPlace): void {
   const organization = app.organization?.slug;
   if (organization !== undefined && organization !== state.organization) {
     throw new Error(
@@ -69,7 +80,7 @@ function requireOurs(app: FlyAppAnswer, state: FlyAppInputs): void {
 }
 
 /** A fresh app can briefly answer 404 or 401: looks until it can be read. Null when it never could. */
-async function waitUntilVisible(state: FlyAppInputs, tries: number): Promise<FlyAppAnswer | null> {
+async function waitUntilVisible(state: AppPlace, tries: number): Promise<FlyAppAnswer | null> {
   for (let attempt = 0; attempt < tries; attempt++) {
     const answer = await flyRest(state.apiUrl, "GET", `/apps/${state.name}`);
     if (answer.status === 200) return answer.body as FlyAppAnswer;
@@ -80,7 +91,7 @@ async function waitUntilVisible(state: FlyAppInputs, tries: number): Promise<Fly
 }
 
 /** Asks Fly for the app. Null when its name is taken. @throws Error with what to correct. */
-async function makeApp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
+async function makeApp(state: AppPlace): Promise<FlyAppAnswer | null> {
   const answer = await flyRest(state.apiUrl, "POST", "/apps", {
     // Without an idempotency key: Fly would answer with the app that it made under the same key before, also when
     // somebody has deleted that one since. What a lost answer has made is found by its name.
@@ -100,7 +111,7 @@ async function makeApp(state: FlyAppInputs): Promise<FlyAppAnswer | null> {
   );
 }
 
-async function ensureApp(state: FlyAppInputs): Promise<FlyAppAnswer> {
+async function ensureApp(state: AppPlace): Promise<FlyAppAnswer> {
   // What stands there already: an `up` that was interrupted after the call. The mark says whether it is ours.
   const app =
     (await lookUp(state)) ?? (await makeApp(state)) ?? (await waitUntilVisible(state, TAKEN_TRIES_MAX));
@@ -111,6 +122,16 @@ async function ensureApp(state: FlyAppInputs): Promise<FlyAppAnswer> {
   }
   requireOurs(app, state);
   return app;
+}
+
+/** A name cannot exist twice: with the same one, everybody would be cut off before the new app stands. */
+function sameName(olds: FlyAppState, news: FlyAppInputs): Error {
+  const changes = (["organization", "network"] as const)
+    .filter((key) => olds[key] !== news[key])
+    .map((key) => `${key} '${olds[key]}' to '${news[key]}'`);
+  return new Error(
+    `Fly app '${news.name}' would have to be replaced (${changes.join(", ")}), and its name cannot exist twice. Set agent-factory:fly.appName to another name as well: the new app then takes over before this one is deleted.`,
+  );
 }
 
 function idOf(app: FlyAppAnswer): { appId?: string } {
@@ -141,13 +162,11 @@ export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppInp
 
   async diff(_id: string, olds: FlyAppState, news: FlyAppInputs): Promise<pulumi.dynamic.DiffResult> {
     const replaces = (["name", "organization", "network"] as const).filter((key) => olds[key] !== news[key]);
-    const others = (["apiUrl", "adoptUnowned"] as const).filter((key) => olds[key] !== news[key]);
-    return {
-      changes: replaces.length + others.length > 0,
-      replaces,
-      // Another name can stand beside the old app, so that traffic moves before it goes; the same cannot.
-      deleteBeforeReplace: olds.name === news.name,
-    };
+    if (replaces.length > 0 && olds.name === news.name) throw sameName(olds, news);
+    const noted = (["apiUrl", "adoptUnowned"] as const).some((key) => olds[key] !== news[key]);
+    const moved = canonicalJson(olds.convex ?? null) !== canonicalJson(news.convex);
+    // Never deleted first: the new app takes over, then the former one goes.
+    return { changes: replaces.length > 0 || noted || moved, replaces };
   }
 
   async update(
@@ -168,6 +187,7 @@ export class FlyAppProvider implements pulumi.dynamic.ResourceProvider<FlyAppInp
     const app = await lookUp(state);
     if (!app) return;
     requireOurs(app, { ...state, network: state.networkFound ?? state.network, adoptUnowned: false });
+    if (state.convex !== undefined && (await isInUseAgain(state.convex, state.name))) return;
     const answer = await flyRest(state.apiUrl, "DELETE", `/apps/${state.name}?force=true`);
     if (answer.status >= 300 && answer.status !== 404) {
       throw flyError("DELETE", `/apps/${state.name}`, answer);
@@ -181,6 +201,7 @@ export interface FlyAppArgs {
   organization: pulumi.Input<string>;
   network: pulumi.Input<string>;
   adoptUnowned: pulumi.Input<boolean>;
+  convex: pulumi.Input<ConvexAccess>;
 }
 
 /** A Fly app. Replaced when its name, organization or network changes. */

@@ -10,6 +10,8 @@ import { type FlySecretsInputs, FlySecretsProvider, type FlySecretsState } from 
 
 // Waiting is the platform's business, not this test's: every look follows the last one at once.
 vi.mock("../platform/pause.ts", () => ({ pause: async () => undefined }));
+// There is no backend here; what it says before a deletion is convexProviders.test.ts's matter.
+vi.mock("./formerApp.ts", () => ({ isInUseAgain: async () => false }));
 
 const CANARY = 'canary-of-"the"-model-key';
 let fly: Fly;
@@ -51,6 +53,7 @@ function newApp(): FlyAppInputs {
     organization: "personal",
     network: `af-owner${count}`,
     adoptUnowned: false,
+    convex: { mode: "selfHosted", url: "http://127.0.0.1:1" },
   };
 }
 

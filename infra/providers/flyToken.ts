@@ -7,6 +7,7 @@ import { type ConvexAccess, runConvexFunction } from "../platform/convexApi.ts";
 import { flyGraphql } from "../platform/flyApi.ts";
 import { isOutcomeUnknown } from "../platform/http.ts";
 import { convexMoved, unlessDeploymentGone } from "./convexPlace.ts";
+import { awaitTokenEnd } from "./formerApp.ts";
 import { importRefused } from "./importing.ts";
 
 interface FlyTokenInputs {
@@ -108,7 +109,8 @@ async function importToken(inputs: FlyTokenInputs, token: CreatedToken): Promise
       {
         secretRef: SECRET_REF,
         plaintextValue: token.tokenHeader,
-        metadata: { tokenId: token.id, expiresAt: token.expiresAt },
+        // The app tells which token opens which: while a stack moves, the backend uses two.
+        metadata: { appName: inputs.appName, tokenId: token.id, expiresAt: token.expiresAt },
         actor: "pulumi",
       },
       [token.tokenHeader],
@@ -187,22 +189,34 @@ export class FlyTokenProvider implements pulumi.dynamic.ResourceProvider<FlyToke
     return { outs: await mint(news, olds.tokenId) };
   }
 
+  /** While the stack moves to another app, the former one's token goes when its last worker has gone. */
   async delete(_id: string, state: FlyTokenState): Promise<void> {
+    const { verdict, activeTokenId } = await awaitTokenEnd(state.convex, state);
+    if (verdict === "successor") {
+      await revoke(state.graphqlUrl, state.tokenId);
+      return;
+    }
+    // By name too, as in `mint`; the tokens of an app that is gone went with it.
+    const nodes = (await readApp(state))?.limitedAccessTokens.nodes ?? [];
+    const ours = nodes
+      .filter((node) => node.name === state.tokenName || node.id === state.tokenId)
+      .map(({ id }) => id);
     // The backend first: a refresh takes a token that Fly has not for one that is gone, so that a delete which was cut
     // off after the revocation would never be finished.
-    await unlessDeploymentGone(forget(state), undefined);
-    const app = await readApp(state);
-    // By name too, as in `mint`; the tokens of an app that is gone went with it.
-    for (const node of app?.limitedAccessTokens.nodes ?? []) {
-      if (node.name === state.tokenName || node.id === state.tokenId) await revoke(state.graphqlUrl, node.id);
-    }
+    await unlessDeploymentGone(
+      forget(state, [state.tokenId, ...ours].includes(activeTokenId ?? "")),
+      undefined,
+    );
+    for (const id of ours) await revoke(state.graphqlUrl, id);
   }
 }
 
-/** Takes the token out of the backend, unless a replacement has imported its own by now. */
-async function forget(state: FlyTokenState): Promise<void> {
-  const version = await storedVersion(state.convex);
-  if (version === 0 || (state.secretVersion !== 0 && version !== state.secretVersion)) return;
+/** Takes the token out of the backend, unless what is there is another app's or somebody else's by now. */
+async function forget(state: FlyTokenState, isActive: boolean): Promise<void> {
+  if (!isActive) {
+    const version = await storedVersion(state.convex);
+    if (version === 0 || version !== state.secretVersion) return;
+  }
   await runConvexFunction(state.convex, "factory:removeSecret", { secretRef: SECRET_REF, actor: "pulumi" });
 }
 

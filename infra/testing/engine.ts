@@ -12,6 +12,8 @@ export interface Registered {
   protect: boolean;
   retainOnDelete: boolean;
   deleteBeforeReplace: boolean;
+  /** Name of what it goes with; null: it is deleted by itself. */
+  deletedWith: string | null;
   /** Names of what it waits for, by option or by an input. */
   dependsOn: string[];
   secretOutputs: string[];
@@ -28,6 +30,7 @@ interface RegisterRequest {
   getProtect(): boolean;
   getRetainondelete(): boolean;
   getDeletebeforereplace(): boolean;
+  getDeletedwith(): string;
   getDependenciesList(): string[];
   getAdditionalsecretoutputsList(): string[];
   getObject(): { toJavaScript(): Record<string, unknown> } | undefined;
@@ -98,6 +101,7 @@ export async function startEngine(options: {
       protect: request.getProtect(),
       retainOnDelete: request.getRetainondelete(),
       deleteBeforeReplace: request.getDeletebeforereplace(),
+      deletedWith: request.getDeletedwith() === "" ? null : nameOf(request.getDeletedwith()),
       dependsOn: request.getDependenciesList().map(nameOf).sort(),
       secretOutputs: request.getAdditionalsecretoutputsList().sort(),
       inputs: rest,

@@ -96,6 +96,7 @@ export class Planes {
       organization: "personal",
       network: NETWORK,
       adoptUnowned: false,
+      convex: this.access,
     };
   }
 

@@ -1,7 +1,7 @@
 /** Runs the real Pulumi engine on the stack of an embedded environment. */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parse, stringify } from "yaml";
@@ -43,6 +43,18 @@ interface StackFile {
 
 const PREFIX = "agent-factory:";
 
+/** Sets what a dotted path names. */
+function put(config: Record<string, unknown>, path: string, value: unknown): void {
+  const parts = path.split(".").map((part, index) => (index === 0 ? PREFIX + part : part));
+  const last = parts.pop() ?? path;
+  let target = config;
+  for (const part of parts) {
+    target[part] ??= {};
+    target = target[part] as Record<string, unknown>;
+  }
+  target[last] = value;
+}
+
 /** The committed config with the endpoints of the running services. */
 function filledIn(options: StackOptions, previous: StackFile | null): StackFile {
   const committed = parse(
@@ -73,17 +85,7 @@ function filledIn(options: StackOptions, previous: StackFile | null): StackFile 
   }
   if (options.model.baseUrl) model["baseUrl"] = options.model.baseUrl;
   else delete model["baseUrl"];
-  for (const [key, value] of Object.entries(options.overrides ?? {})) {
-    const path = key.split(".");
-    const last = path.pop() ?? key;
-    let target = config;
-    path.forEach((part, index) => {
-      const name = index === 0 ? PREFIX + part : part;
-      target[name] ??= {};
-      target = target[name] as Record<string, unknown>;
-    });
-    target[path.length === 0 ? PREFIX + last : last] = value;
-  }
+  for (const [path, value] of Object.entries(options.overrides ?? {})) put(config, path, value);
   for (const key of ["telegramBotTokens", "modelKeys"]) {
     const secret = previous?.config[PREFIX + key];
     if (secret !== undefined) config[PREFIX + key] = secret;
@@ -115,7 +117,9 @@ export class LocalStack {
       writeFileSync(passphraseFile, randomBytes(24).toString("hex"), { mode: 0o600 });
     }
     return pulumi({
-      PULUMI_BACKEND_URL: `file://${backend}`,
+      // Without the notes that the engine would keep beside each file: it writes them in place, and a kill at that
+      // moment leaves an empty one, after which no command reads the stack any more (`checkpoint: EOF`).
+      PULUMI_BACKEND_URL: `file://${backend}?metadata=skip`,
       PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
       FLY_API_TOKEN: readFileSync(cloud.fly.orgTokenFile, "utf8").trim(),
       ...(this.#options.asCommitted
@@ -208,6 +212,13 @@ export class LocalStack {
     }
   }
 
+  /** Notes beside the state's files, which earlier releases wrote and the engine still reads. */
+  #dropNotes(): void {
+    // A pattern does not go into folders whose names begin with a dot.
+    const cwd = join(this.#options.stateDir, "pulumi", ".pulumi");
+    for (const file of globSync("**/*.attrs", { cwd })) rmSync(join(cwd, file), { force: true });
+  }
+
   /**
    * Makes the stack when it is not there, writes its config with the current endpoints and recovers it from an engine
    * that was killed.
@@ -215,6 +226,7 @@ export class LocalStack {
   async prepare(): Promise<void> {
     const { stack, stateDir, botToken, model } = this.#options;
     mkdirSync(stateDir, { recursive: true });
+    this.#dropNotes();
     const previous = existsSync(this.configFile)
       ? (parse(readFileSync(this.configFile, "utf8")) as StackFile)
       : null;
@@ -256,10 +268,10 @@ export class LocalStack {
     await this.#recover();
   }
 
-  /** Changes one key of the stack's config, in force with the next `up`. */
-  configure(key: string, value: unknown): void {
+  /** Changes what a dotted path of the stack's config names, in force with the next `up`. */
+  configure(path: string, value: unknown): void {
     const file = parse(readFileSync(this.configFile, "utf8")) as StackFile;
-    file.config[PREFIX + key] = value;
+    put(file.config, path, value);
     writeFileSync(this.configFile, stringify(file));
   }
 

@@ -37,6 +37,7 @@ export {
   startWorkers as reconcileWorkers,
   workerStats,
 } from "./scaler/operators.ts";
+export { appStatus } from "./scaler/appStatus.ts";
 export { retireRuntimeConfig, workersLeft } from "./scaler/retire.ts";
 export { doctor } from "./scaler/doctor.ts";
 export { rolloutStatus } from "./scaler/rolloutStatus.ts";

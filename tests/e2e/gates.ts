@@ -28,6 +28,7 @@ export type Effect = "pass" | "refuse" | "lose" | "stopBefore" | "stopAfter";
 
 /** Backend functions that the stack calls and that change nothing. */
 const READS = new Set([
+  "factory:appStatus",
   "factory:listAgents",
   "factory:runtimeConfig",
   "factory:rolloutStatus",

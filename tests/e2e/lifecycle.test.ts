@@ -5,6 +5,8 @@
  * more of them, `all` (every write of both runs in every way), or rounds by name as the titles of the tests give them:
  * `INTERRUPTIONS=stopAfter:5:3,lose:9:9`.
  */
+import { globSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Effect, Gates, type Write } from "./gates.ts";
 import { type Inventory, inventoryOf, leftovers } from "./inventory.ts";
@@ -36,7 +38,6 @@ const DESTROY_WRITES = [
   "convex function factory:removeSecret",
   "fly mutation DeleteToken",
   "convex function factory:removeSecret",
-  "fly POST /v1/apps/<app>/secrets",
   "convex POST /api/v1/update_environment_variables",
   "fly DELETE /v1/apps/<app>",
 ];
@@ -196,6 +197,18 @@ describe("an up that nobody disturbs", () => {
     expect(gates.writes.map(general).at(-1)).toBe("convex function factory:configureTelegramWebhook");
     undisturbed = await inventoryOf(world);
     expect(undisturbed).toMatchObject({ tokens: [expect.stringContaining("local scaler")], pending: [] });
+  });
+
+  it("is read again after an engine was killed while it wrote notes beside the state", async () => {
+    const { stack, stateDir } = world.environment;
+    const cwd = join(stateDir, "pulumi", ".pulumi");
+    const state = join(cwd, "stacks", "agent-factory", `${stack.name}.json`);
+    expect(globSync("**/*.json", { cwd })).toContain(relative(cwd, state));
+    // What the engine of an earlier release leaves; this one's writes none.
+    expect(globSync("**/*.attrs", { cwd })).toEqual([]);
+    writeFileSync(`${state}.attrs`, "");
+    await stack.prepare();
+    expect((await stack.outputs())["flyAppName"]).toBe(world.app);
   });
 
   it("is compared with what is there by a preview that writes nothing and names every drift; up repairs it", async () => {

@@ -47,10 +47,13 @@ export class MemoryProvider implements MachineProvider {
   network: string | null;
   private made = 0;
   private readonly appName: string;
+  private readonly idPrefix: string;
 
-  constructor(appName: string, network: string | null) {
+  /** @param idPrefix of machines' ids, which are unique over all apps. */
+  constructor(appName: string, network: string | null, idPrefix = "m") {
     this.appName = appName;
     this.network = network;
+    this.idPrefix = idPrefix;
   }
 
   /** Machines that exist, whatever their state. */
@@ -113,7 +116,7 @@ export class MemoryProvider implements MachineProvider {
       if (this.fullRegions.has(request.region)) {
         throw new ProviderError({ kind: "no_capacity", scope: "region" }, `no room in ${request.region}`);
       }
-      const machineId = `m${++this.made}`;
+      const machineId = `${this.idPrefix}${++this.made}`;
       const machine: MemoryMachine = {
         machineId,
         name: request.name,

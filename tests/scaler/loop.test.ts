@@ -78,13 +78,18 @@ test("a pass that was given up and comes back late plans nothing and makes no ca
   // It had only reads under way; whatever changes anything needs the loop, which is another pass's now.
   expect(world.provider.calls.slice(before)).toEqual(["verifyOwner"]);
 
-  const stale = { generation: 1, demand: { due: 50, running: 0 }, listing: [] };
+  const stale = {
+    generation: 1,
+    demand: { due: 50, running: 0 },
+    listings: [{ appName: "af-test", machines: [] }],
+  };
   expect(await world.t.mutation(internal.scaler.plan.plan, stale)).toBeNull();
   const workerId = (await world.live())[0]?.workerId ?? "";
   const begun = await world.t.mutation(internal.scaler.begin.begin, {
     generation: 1,
     workerId,
     kind: "verify",
+    apps: ["af-test"],
   });
   expect(begun).toBeNull();
   expect(creates()).toBe(1);

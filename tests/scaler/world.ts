@@ -26,6 +26,15 @@ const modules = import.meta.glob("../../runtime/convex/**/*.{ts,js}");
 
 /** The provider that createProvider (mocked in each test file) hands out. */
 export const current: { provider: MemoryProvider | null } = { provider: null };
+/** For files whose environment moves: the app's provider for whoever has its token, else one that refuses. */
+export const apps = new Map<string, { provider: MemoryProvider; token: string }>();
+export function openApp(appName: string, token: string): MemoryProvider {
+  const app = apps.get(appName);
+  if (app?.token === token) return app.provider;
+  const closed = new MemoryProvider(appName, null);
+  closed.fault = () => ({ failure: { kind: "auth" }, acts: false });
+  return closed;
+}
 
 export const imageOf = (letter: string): string => `registry.fly.io/af-test@sha256:${letter.repeat(64)}`;
 
@@ -88,6 +97,25 @@ export class World {
     this.t = convexTest({ schema, modules, transactionLimits: true });
     this.provider = new MemoryProvider("af-test", ownerNetwork(OWNER));
     current.provider = this.provider;
+    apps.clear();
+  }
+
+  /** An app as the stack makes it: on its own network, with a token that the backend has. */
+  async addApp(appName: string): Promise<MemoryProvider> {
+    const provider =
+      appName === "af-test" ? this.provider : new MemoryProvider(appName, ownerNetwork(OWNER), `${appName}-`);
+    const token = `FlyV1 fm2_${appName}`;
+    apps.set(appName, { provider, token });
+    await this.importSecret("fly.apiToken", token, { appName });
+    return provider;
+  }
+
+  private get providers(): MemoryProvider[] {
+    return [...new Set([this.provider, ...[...apps.values()].map((app) => app.provider)])];
+  }
+
+  private machine(machineId: string): { state: string } | undefined {
+    return this.providers.map((one) => one.machines.get(machineId)).find((found) => found !== undefined);
   }
 
   static async start(config: RuntimeConfig = configOf()): Promise<World> {
@@ -129,8 +157,12 @@ export class World {
     current.provider = null;
   }
 
-  async importSecret(secretRef: string, plaintextValue: string): Promise<void> {
-    await this.t.action(internal.secrets.importSecret.importSecret, { secretRef, plaintextValue });
+  async importSecret(
+    secretRef: string,
+    plaintextValue: string,
+    metadata: Record<string, string> = {},
+  ): Promise<void> {
+    await this.t.action(internal.secrets.importSecret.importSecret, { secretRef, plaintextValue, metadata });
   }
 
   /** What the stack does. */
@@ -265,7 +297,7 @@ export class World {
 
   /** The process of a machine ends as by SIGKILL. */
   kill(machineId: string): void {
-    const machine = this.provider.machines.get(machineId);
+    const machine = this.machine(machineId);
     if (machine !== undefined) machine.state = "stopped";
     this.processes.delete(machineId);
   }
@@ -291,10 +323,10 @@ export class World {
   private async runProcesses(): Promise<void> {
     const now = Date.now();
     for (const machineId of this.processes.keys()) {
-      const state = this.provider.machines.get(machineId)?.state;
+      const state = this.machine(machineId)?.state;
       if (state !== "started" && state !== "suspended") this.processes.delete(machineId);
     }
-    for (const machine of this.provider.living) {
+    for (const machine of this.providers.flatMap((one) => one.living)) {
       if (machine.state !== "started" || machine.owner !== OWNER) continue;
       const { bootMs } = this.behaviour(machine.image);
       let process = this.processes.get(machine.machineId);

@@ -44,6 +44,8 @@ export const machineTables = {
     /** SHA-256 (hex) of the worker's token; absent once the worker stopped. */
     tokenHash: v.optional(v.string()),
     machineId: v.optional(v.string()),
+    /** App that the machine is made in; absent on rows of earlier releases: the app in force (machines/apps.ts). */
+    appName: v.optional(v.string()),
     region: v.optional(v.string()),
     /** Set before the machine is created, when the config asks for volumes; deleted with the worker. */
     volumeId: v.optional(v.string()),

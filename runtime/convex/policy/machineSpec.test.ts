@@ -27,6 +27,8 @@ test.each<[string, Partial<RuntimeConfigInput["provider"]>]>([
   ["env", { env: { MODEL: "n", LEVEL: "1" } }],
   ["env", { env: { MODEL: "m" } }],
   ["minSecretsVersion", { minSecretsVersion: 7 }],
+  // The image may be another stack's, promoted by digest: it does not tell.
+  ["appName", { appName: "other" }],
 ])("a change of %s needs new machines, and is named in the decision log", async (name, change) => {
   expect(await changed(change)).toBe(true);
   expect(describeSpecChange(machineSpec(input()), machineSpec(input(change)))).toBe(name);
@@ -52,6 +54,10 @@ test("the canonical text of a value does not depend on the order of its keys, bu
   expect(canonicalJson({ "1": "a" })).not.toBe(canonicalJson(["a"]));
 });
 
-test("a hash is 16 hex digits", async () => {
+test("a hash is 16 hex digits, and the one of earlier releases where the image names the app", async () => {
   expect(await specHash(input())).toMatch(/^[0-9a-f]{16}$/);
+  const { image, guest, volume, env, minSecretsVersion } = input();
+  const text = canonicalJson({ image, guest, volume, env, minSecretsVersion });
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  expect(await specHash(input())).toBe(Buffer.from(digest).toString("hex").slice(0, 16));
 });

@@ -4,6 +4,7 @@ import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { readRuntimeConfig } from "../config/read.ts";
 import { workerToken } from "../machines/credentials.ts";
+import { appOf } from "../machines/apps.ts";
 import { OWNER_KEY, REVISION_KEY, WORKER_KEY } from "../machines/metadata.ts";
 import { findWorker } from "../machines/rows.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
@@ -39,8 +40,11 @@ async function configOf(ctx: MutationCtx, worker: Worker): Promise<RuntimeConfig
   return row === null ? (await readRuntimeConfig(ctx)).config : (row.config as RuntimeConfig);
 }
 
-async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Instruction> {
-  const current = (await readRuntimeConfig(ctx)).config;
+async function createInstruction(
+  ctx: MutationCtx,
+  worker: Worker,
+  current: RuntimeConfig,
+): Promise<Instruction> {
   const { provider } = await configOf(ctx, worker);
   const state = await readScalerState(ctx);
   const now = Date.now();
@@ -50,6 +54,7 @@ async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Inst
   const open = current.provider.regions.filter((region) => !blocked.has(region));
   return {
     kind: "create",
+    appName: appOf(worker, current.provider.appName),
     name: worker.workerId,
     image: provider.image,
     env: {
@@ -77,24 +82,33 @@ async function createInstruction(ctx: MutationCtx, worker: Worker): Promise<Inst
 
 /** Before a call: records that it begins, and answers what to do; null when it must not be made (any more). */
 export const begin = internalMutation({
-  args: { generation: v.number(), workerId: v.string(), kind: vOpKind },
+  args: {
+    generation: v.number(),
+    workerId: v.string(),
+    kind: vOpKind,
+    /** Apps that the pass can reach. A config that names another one may have been applied since it began. */
+    apps: v.array(v.string()),
+  },
   returns: v.union(v.null(), vInstruction),
-  handler: async (ctx, { generation, workerId, kind }): Promise<Instruction | null> => {
+  handler: async (ctx, { generation, workerId, kind, apps }): Promise<Instruction | null> => {
     const state = await readScalerState(ctx);
     if (!holdsPass(state, generation)) return null;
     const worker = await findWorker(ctx, workerId);
     if (worker === null || !stillWanted(worker, kind)) return null;
     if (kind !== "create" && worker.machineId === undefined) return null;
+    const { config } = await readRuntimeConfig(ctx);
+    const appName = appOf(worker, config.provider.appName);
+    if (!apps.includes(appName)) return null;
     const now = Date.now();
     await ctx.db.patch("scalerState", state._id, { passSignAt: now });
     await ctx.db.patch("workers", worker._id, { op: { kind, begunAt: now, generation } });
-    if (kind === "create") return await createInstruction(ctx, worker);
-    const { drain } = (await readRuntimeConfig(ctx)).config;
+    if (kind === "create") return await createInstruction(ctx, worker, config);
     return {
       kind: "machine",
+      appName,
       op: kind,
       machineId: worker.machineId ?? "",
-      timeoutMs: drain.killTimeoutMs,
+      timeoutMs: config.drain.killTimeoutMs,
       volumeId: worker.volumeId ?? null,
     };
   },

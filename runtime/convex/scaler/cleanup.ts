@@ -5,12 +5,12 @@ import { internalAction, internalMutation, internalQuery } from "../_generated/s
 import { recordAudit } from "../audit/record.ts";
 import { readRuntimeConfig } from "../config/read.ts";
 import { FactoryError } from "../errors.ts";
+import { readAppToken } from "../machines/apps.ts";
 import { createProvider } from "../machines/createProvider.ts";
 import { ProviderError } from "../machines/providerError.ts";
 import type { MachineProvider, ObservedMachine, ObservedVolume } from "../machines/provider.ts";
 import { liveWorkers } from "../machines/rows.ts";
 import { cellOf, readMachineState } from "../policy/machineStates.ts";
-import { readSecret } from "../secrets/read.ts";
 import { volumeName } from "./calls.ts";
 import { factoryOwner } from "./environment.ts";
 import { readScalerState } from "./state.ts";
@@ -40,7 +40,7 @@ export const facts = internalQuery({
     const namePrefix = state === null || newest === null ? null : newest.workerId.replace(/[^-]+$/, "");
     return {
       provider: config.provider,
-      token: await readSecret(ctx, "fly.apiToken"),
+      token: await readAppToken(ctx, config.provider.appName),
       live: rows.map((row) => ({ workerId: row.workerId, machineId: row.machineId ?? null })),
       known: orphans.map(({ machineId, firstSeenAt }) => ({ machineId, firstSeenAt })),
       namePrefix,

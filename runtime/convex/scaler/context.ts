@@ -3,6 +3,7 @@ import { type Infer, v } from "convex/values";
 import { internalQuery } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
 import { requireProviderConfig } from "../machines/createProvider.ts";
+import { appsInUse, readAppToken } from "../machines/apps.ts";
 import { liveWorkers } from "../machines/rows.ts";
 import { readSecret } from "../secrets/read.ts";
 import { readDemand } from "./demand.ts";
@@ -25,9 +26,9 @@ export const vPassContext = v.union(
     go: v.literal("yes"),
     // The zod schema in policy/runtimeConfig.ts describes it.
     provider: v.any(),
-    token: v.string(),
+    /** The app in force first; then the one that the stack is leaving, while something of ours is left there. */
+    apps: v.array(v.object({ appName: v.string(), token: v.string(), checkOwner: v.boolean() })),
     list: v.boolean(),
-    checkOwner: v.boolean(),
     demand: vDemand,
   }),
 );
@@ -60,8 +61,13 @@ export const read = internalQuery({
     } catch (error) {
       return { go: "refused", message: providerProblem(error) };
     }
-    const token = await readSecret(ctx, "fly.apiToken");
-    if (token === null || token === "") return { go: "refused", message: MISSING_TOKEN };
+    const rows = await liveWorkers(ctx);
+    const opened: Array<{ appName: string; token: string }> = [];
+    for (const appName of await appsInUse(ctx, rows, provider.appName)) {
+      const token = await readAppToken(ctx, appName);
+      if (token === null || token === "") return { go: "refused", message: MISSING_TOKEN };
+      opened.push({ appName, token });
+    }
     const siteUrl = await readSecret(ctx, "convex.url");
     if (siteUrl === null || siteUrl === "") return { go: "refused", message: MISSING_URL };
     const problem = urlProblem(siteUrl);
@@ -71,13 +77,17 @@ export const read = internalQuery({
     const demand = await readDemand(ctx, turn.dedication);
     const backedOff = state.backoffUntil !== undefined && state.backoffUntil > now;
     const listDue = now >= (state.lastListAt ?? 0) + scaling.reconcileIntervalMs;
-    const rows = await liveWorkers(ctx);
     const orphan = await ctx.db.query("orphanMachines").first();
     const concerned = rows.length > 0 || orphan !== null || demand.due > 0 || scaling.minWorkers > 0;
     const list = listDue && !backedOff && concerned;
     const checked =
       state.ownerCheckedApp === provider.appName && now < (state.ownerCheckedAt ?? 0) + OWNER_RECHECK_MS;
-    return { go: "yes", provider, token, list, checkOwner: list && !checked, demand };
+    // A former app is looked at for the length of a move alone: its owner is asked for each time.
+    const apps = opened.map((app) => ({
+      ...app,
+      checkOwner: list && (app.appName !== provider.appName || !checked),
+    }));
+    return { go: "yes", provider, apps, list, demand };
   },
 });
 

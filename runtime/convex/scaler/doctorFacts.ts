@@ -2,6 +2,7 @@
 import { type Infer, v } from "convex/values";
 import { internalQuery, type QueryCtx } from "../_generated/server.js";
 import { readRuntimeConfigOrNull } from "../config/read.ts";
+import { readAppToken } from "../machines/apps.ts";
 import { liveWorkers } from "../machines/rows.ts";
 import { secretKindProblem } from "../policy/secretKind.ts";
 import { findActive, readSecret } from "../secrets/read.ts";
@@ -70,6 +71,15 @@ async function wantedSecrets(ctx: QueryCtx): Promise<string[]> {
   return [...new Set([...MANDATORY_SECRETS, ...named])].slice(0, SECRETS_MAX);
 }
 
+/** Null also when it cannot be read, which the secret's own finding says. */
+async function tokenOf(ctx: QueryCtx, appName: string): Promise<string | null> {
+  try {
+    return await readAppToken(ctx, appName);
+  } catch {
+    return null;
+  }
+}
+
 /** Internal: it hands the token to the action, and to nothing else. */
 export const read = internalQuery({
   args: {},
@@ -82,13 +92,11 @@ export const read = internalQuery({
     const rows = await liveWorkers(ctx);
     const rollout = await activeRollout(ctx);
     const secrets: Facts["secrets"] = [];
-    let token: string | null = null;
     for (const secretRef of await wantedSecrets(ctx)) {
       const row = await findActive(ctx, secretRef);
       let problem: string | null = null;
       try {
         const value = await readSecret(ctx, secretRef);
-        if (secretRef === "fly.apiToken") token = value;
         const deployment = { cloudUrl: convexCloudUrl(), siteUrl: convexSiteUrl() };
         if (value !== null) problem = secretKindProblem(secretRef, value, deployment);
       } catch {
@@ -137,7 +145,7 @@ export const read = internalQuery({
         .map((row) => ({ workerId: row.workerId, machineId: row.machineId ?? null })),
       bots: bots.map((bot) => bot.secretRef),
       provider: active?.config.provider ?? null,
-      token,
+      token: active === null ? null : await tokenOf(ctx, active.config.provider.appName),
     };
   },
 });

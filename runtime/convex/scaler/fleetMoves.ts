@@ -55,6 +55,7 @@ async function insertWorker(
     workerId,
     state: "creating",
     tokenHash,
+    appName: provider.appName,
     image: provider.image,
     configRevision: history === null ? active.revision : spec.revision,
     specHash: spec.specHash,

@@ -92,19 +92,27 @@ export const watchdog = internalMutation({
 
 /** The outcome of a pass's listing. */
 export const noteListing = internalMutation({
-  args: { generation: v.number(), failure: v.union(vFailure, v.null()), ownerChecked: v.boolean() },
+  args: {
+    generation: v.number(),
+    failure: v.union(vFailure, v.null()),
+    /** Its owner was asked for, and is ours. */
+    ownerChecked: v.union(v.string(), v.null()),
+    /** What a former app answered instead of a listing. It holds nothing back in the app in force. */
+    former: v.union(v.string(), v.null()),
+  },
   returns: v.null(),
-  handler: async (ctx, { generation, failure, ownerChecked }) => {
+  handler: async (ctx, { generation, failure, ownerChecked, former }) => {
     const state = await readScalerState(ctx);
     if (!holdsPass(state, generation)) return null;
     const now = Date.now();
     await ctx.db.patch("scalerState", state._id, { passSignAt: now });
-    if (ownerChecked) {
-      const active = await readRuntimeConfigOrNull(ctx);
-      await ctx.db.patch("scalerState", state._id, {
-        ownerCheckedAt: now,
-        ownerCheckedApp: active?.config.provider.appName,
-      });
+    if (ownerChecked !== null) {
+      await ctx.db.patch("scalerState", state._id, { ownerCheckedAt: now, ownerCheckedApp: ownerChecked });
+    }
+    if (former === null) await clearAlerts(ctx, ["former_app"]);
+    else {
+      const advice = "Workers in the app that this stack is leaving cannot be looked after";
+      await raiseAlert(ctx, "former_app", `${advice}: ${former}`);
     }
     // An app that is not ours is not to be asked about again before the back-off; the same for all failures.
     if (failure !== null && failure.kind === "not_found") {

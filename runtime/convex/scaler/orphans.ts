@@ -1,8 +1,10 @@
 /** Machines of ours that no live row stands for. Another owner's machines are never even recorded. */
 import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "../_generated/server.js";
+import { appOf } from "../machines/apps.ts";
 import { cellOf, isOver, readMachineState } from "../policy/machineStates.ts";
 import type { ObservedMachine } from "../machines/provider.ts";
+import type { Listing } from "./shapes.ts";
 
 const ORPHANS_READ_MAX = 1_000;
 /** Repeats of a destroy that was accepted but not obeyed, ms. */
@@ -20,25 +22,31 @@ export async function knownOrphans(ctx: QueryCtx, graceMs: number): Promise<Orph
   return { present: rows.length, destroy: [], checkAt: times.length === 0 ? null : Math.min(...times) };
 }
 
+/** A machine with the app in whose listing it was seen. */
+export type ListedMachine = ObservedMachine & { appName: string };
+
 export interface OrphanReport {
   /** Orphans that still count under the ceiling. */
   present: number;
-  /** Machine ids whose grace is over. */
-  destroy: string[];
+  /** Those whose grace is over. */
+  destroy: Array<{ appName: string; machineId: string }>;
   checkAt: number | null;
 }
 
-/** Matches a listing with the live rows: by name, and by machine id where one is known. */
+/** Matches listings with the live rows: by name, and by machine id where one is known. */
 export function matchMachines(
   rows: ReadonlyArray<Doc<"workers">>,
-  listing: readonly ObservedMachine[],
+  listings: readonly Listing[],
   owner: string,
-): { byWorker: Map<string, ObservedMachine>; unmatched: ObservedMachine[]; foreign: number } {
+): { byWorker: Map<string, ObservedMachine>; unmatched: ListedMachine[]; foreign: number } {
   const rowsByName = new Map(rows.map((row) => [row.workerId, row]));
   const byWorker = new Map<string, ObservedMachine>();
-  const unmatched: ObservedMachine[] = [];
+  const unmatched: ListedMachine[] = [];
   let foreign = 0;
-  for (const machine of listing) {
+  const listed = listings.flatMap(({ appName, machines }) =>
+    machines.map((machine) => ({ ...machine, appName })),
+  );
+  for (const machine of listed) {
     if (machine.owner !== owner) {
       foreign += 1;
       continue;
@@ -58,17 +66,21 @@ export function matchMachines(
   return { byWorker, unmatched, foreign };
 }
 
-/** Records what a listing shows of orphans and says which are due to be destroyed. */
+/**
+ * Records what listings show of orphans and says which are due to be destroyed. Nothing is concluded about an app that
+ * was not listed.
+ */
 export async function noteOrphans(
   ctx: MutationCtx,
-  unmatched: readonly ObservedMachine[],
+  unmatched: readonly ListedMachine[],
+  apps: { listed: readonly string[]; inForce: string },
   graceMs: number,
 ): Promise<OrphanReport> {
   const now = Date.now();
   const known = new Map(
     (await ctx.db.query("orphanMachines").take(ORPHANS_READ_MAX)).map((row) => [row.machineId, row]),
   );
-  const destroy: string[] = [];
+  const destroy: OrphanReport["destroy"] = [];
   let present = 0;
   let checkAt: number | null = null;
   for (const machine of unmatched) {
@@ -81,13 +93,18 @@ export async function noteOrphans(
     const row = known.get(machine.machineId);
     known.delete(machine.machineId);
     if (row === undefined) {
-      const { machineId, name, state, region } = machine;
-      await ctx.db.insert("orphanMachines", { machineId, name, state, region, firstSeenAt: now });
+      const { machineId, appName, name, state, region } = machine;
+      await ctx.db.insert("orphanMachines", { machineId, appName, name, state, region, firstSeenAt: now });
     }
     const due = dueAt(row ?? { firstSeenAt: now }, graceMs);
-    if (now >= due) destroy.push(machine.machineId);
+    if (now >= due) destroy.push({ appName: machine.appName, machineId: machine.machineId });
     else checkAt = checkAt === null ? due : Math.min(checkAt, due);
   }
-  for (const row of known.values()) await ctx.db.delete("orphanMachines", row._id);
+  for (const row of known.values()) {
+    const app = appOf(row, apps.inForce);
+    const leftBehind = app !== apps.inForce && row.destroyAskedAt !== undefined;
+    if (leftBehind || apps.listed.includes(app)) await ctx.db.delete("orphanMachines", row._id);
+    else present += 1;
+  }
   return { present, destroy, checkAt };
 }

@@ -17,7 +17,7 @@ import { knownOrphans, matchMachines, noteOrphans } from "./orphans.ts";
 import { raiseAlert, clearAlerts } from "./alerts.ts";
 import { advanceRollout } from "./rolloutStep.ts";
 import { settleWorkers } from "./settle.ts";
-import { type PlannedOp, vDemand, vObserved, vPlannedOp } from "./shapes.ts";
+import { type PlannedOp, vDemand, vListing, vPlannedOp } from "./shapes.ts";
 import { readSpend } from "./spend.ts";
 import { holdsPass, readScalerState } from "./state.ts";
 import { noteWaiting } from "./waitNotices.ts";
@@ -29,45 +29,47 @@ export const plan = internalMutation({
   args: {
     generation: v.number(),
     demand: vDemand,
-    /** null when this pass did not list. */
-    listing: v.union(v.array(vObserved), v.null()),
+    /** Of the apps that this pass listed; empty when it listed none. */
+    listings: v.array(vListing),
   },
   returns: v.union(
     v.null(),
     v.object({ ops: v.array(vPlannedOp), nextTickAt: v.union(v.number(), v.null()) }),
   ),
-  handler: async (ctx, { generation, demand, listing }) => {
+  handler: async (ctx, { generation, demand, listings }) => {
     const state = await readScalerState(ctx);
     if (!holdsPass(state, generation)) return null;
     const now = Date.now();
     const active = await readRuntimeConfig(ctx);
     const { scaling, rollout } = active.config;
     const owner = factoryOwner();
+    const inForce = active.config.provider.appName;
+    const listed = listings.map((listing) => listing.appName);
     await ctx.db.patch("scalerState", state._id, {
       passSignAt: now,
-      ...(listing === null ? {} : { lastListAt: now }),
+      ...(listed.includes(inForce) ? { lastListAt: now } : {}),
     });
 
     const before = await liveWorkers(ctx);
-    const matched = listing === null ? null : matchMachines(before, listing, owner);
+    const matched = matchMachines(before, listings, owner);
     const settled = await settleWorkers(
       ctx,
       before,
-      matched?.byWorker ?? null,
+      { machines: matched.byWorker, apps: listed },
       active,
       state.silenceCountsFrom ?? 0,
     );
     const orphans =
-      matched === null
+      listed.length === 0
         ? await knownOrphans(ctx, scaling.missingMachineGraceMs)
-        : await noteOrphans(ctx, matched.unmatched, scaling.missingMachineGraceMs);
-    if (matched !== null && matched.foreign > 0) {
+        : await noteOrphans(ctx, matched.unmatched, { listed, inForce }, scaling.missingMachineGraceMs);
+    if (matched.foreign > 0) {
       await raiseAlert(
         ctx,
         "foreign_machines",
         `${matched.foreign} machines in the app are not this deployment's; they are left alone.`,
       );
-    } else if (matched !== null) await clearAlerts(ctx, ["foreign_machines"]);
+    } else if (listed.length > 0) await clearAlerts(ctx, ["foreign_machines"]);
 
     const rows = await liveWorkers(ctx);
     const spend = await readSpend(ctx, rows, active.config);
@@ -129,7 +131,7 @@ export const plan = internalMutation({
       await logDecision(ctx, generation, text, { ...numbers, desired, live: after.length, warm });
     }
 
-    const destroys: PlannedOp[] = orphans.destroy.map((machineId) => ({ target: "orphan", machineId }));
+    const destroys: PlannedOp[] = orphans.destroy.map((machine) => ({ target: "orphan", ...machine }));
     const wanted = [...settled.ops.filter((op) => !superseded(op, moves)), ...moves, ...destroys];
     const blockedUntil = hold !== null && fleet.short > 0 ? hold.until : null;
     // With no worker at work and none to be had, what is due changes nothing until one of these times.

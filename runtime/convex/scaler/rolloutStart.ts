@@ -24,6 +24,14 @@ export async function activeRollout(ctx: QueryCtx): Promise<Doc<"rollouts"> | nu
   return null;
 }
 
+/** Workers of releases that wrote no app down are in the one that was in force until now. */
+async function noteApp(ctx: MutationCtx, former: ActiveConfig["config"]): Promise<void> {
+  for (const worker of await liveWorkers(ctx)) {
+    if (worker.appName !== undefined) continue;
+    await ctx.db.patch("workers", worker._id, { appName: former.provider.appName });
+  }
+}
+
 /** Slots follow the config at once: a worker reads its number of jobs from its subscription. */
 async function applySlots(ctx: MutationCtx, config: ActiveConfig["config"]): Promise<void> {
   const { jobsPerWorker } = config.scaling;
@@ -44,7 +52,7 @@ interface Stable {
 }
 
 /**
- * Call in the transaction that writes a revision. A change of the machines' spec (image, guest, volume, env,
+ * Call in the transaction that writes a revision. A change of the machines' spec (app, image, guest, volume, env,
  * secrets version) starts a rollout, and supersedes one under way; everything else holds from the next decision.
  * @param previous null when nothing serves that the fleet could return to: before the first `up`, and after a
  * `destroy`.
@@ -66,6 +74,7 @@ export async function onConfigApplied(
     ownerCheckedAt: undefined,
   });
   await clearAlerts(ctx, ["auth", "quota", "rejected", "not_owned", "no_capacity", "config", "boot"]);
+  if (previous !== null) await noteApp(ctx, previous.config);
   await applySlots(ctx, next.config);
   await kickScaler(ctx, `config revision ${next.revision}`);
 

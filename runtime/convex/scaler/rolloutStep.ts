@@ -64,7 +64,7 @@ function facts(
   };
 }
 
-/** Writes the former machine spec back as a new revision; everything else of the config stays as it is. */
+/** Writes the former machine spec back as a new revision, its app too; everything else of the config stays as it is. */
 async function rollBack(
   ctx: MutationCtx,
   rollout: Doc<"rollouts">,

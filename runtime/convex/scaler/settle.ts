@@ -2,6 +2,7 @@
 import type { Doc } from "../_generated/dataModel.js";
 import type { MutationCtx } from "../_generated/server.js";
 import type { ActiveConfig } from "../config/read.ts";
+import { appOf } from "../machines/apps.ts";
 import { lifecycleLimits, workerFacts } from "../machines/facts.ts";
 import type { ObservedMachine } from "../machines/provider.ts";
 import { earlier } from "../policy/earlier.ts";
@@ -13,12 +14,13 @@ import type { PlannedOp } from "./shapes.ts";
 /**
  * Takes every row one step on.
  *
- * @param machines by worker id, as just listed; null when this pass did not list.
+ * @param seen machines by worker id, and the apps whose listings these are: about a worker of any other app this pass
+ * knows nothing new.
  */
 export async function settleWorkers(
   ctx: MutationCtx,
   rows: ReadonlyArray<Doc<"workers">>,
-  machines: Map<string, ObservedMachine> | null,
+  seen: { machines: ReadonlyMap<string, ObservedMachine>; apps: readonly string[] },
   active: ActiveConfig,
   silenceCountsFrom: number,
 ): Promise<{ ops: PlannedOp[]; events: string[]; checkAt: number | null }> {
@@ -28,9 +30,10 @@ export async function settleWorkers(
   const events: string[] = [];
   let checkAt: number | null = null;
   for (const row of rows) {
-    const machine = machines?.get(row.workerId) ?? null;
+    const machine = seen.machines.get(row.workerId) ?? null;
+    const looked = seen.apps.includes(appOf(row, active.config.provider.appName));
     const listed: MachineState | null =
-      machines === null ? null : machine === null ? "missing" : readMachineState(machine.state);
+      machine !== null ? readMachineState(machine.state) : looked ? "missing" : null;
     const next = nextWorkerStep(workerFacts(row, listed), limits, now);
     // A row that has a volume closes by way of a look at its machine, which takes the volume along.
     const viaVerify = next.do === "close" && row.volumeId !== undefined && row.machineId !== undefined;

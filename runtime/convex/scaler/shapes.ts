@@ -13,6 +13,10 @@ export const vObserved = v.object({
   hostReachable: v.boolean(),
 });
 
+/** What one app's listing showed. */
+export const vListing = v.object({ appName: v.string(), machines: v.array(vObserved) });
+export type Listing = Infer<typeof vListing>;
+
 export const vDemand = v.object({
   due: v.number(),
   running: v.number(),
@@ -25,7 +29,7 @@ export type OpKind = Infer<typeof vOpKind>;
 /** One call that the plan asks for: about a worker, or about a machine that nobody owns. */
 export const vPlannedOp = v.union(
   v.object({ target: v.literal("worker"), workerId: v.string(), kind: vOpKind }),
-  v.object({ target: v.literal("orphan"), machineId: v.string() }),
+  v.object({ target: v.literal("orphan"), appName: v.string(), machineId: v.string() }),
 );
 export type PlannedOp = Infer<typeof vPlannedOp>;
 
@@ -39,6 +43,7 @@ const vGuest = v.object({
 export const vInstruction = v.union(
   v.object({
     kind: v.literal("create"),
+    appName: v.string(),
     name: v.string(),
     image: v.string(),
     env: v.record(v.string(), v.string()),
@@ -52,6 +57,7 @@ export const vInstruction = v.union(
   }),
   v.object({
     kind: v.literal("machine"),
+    appName: v.string(),
     op: vOpKind,
     machineId: v.string(),
     timeoutMs: v.number(),

@@ -86,6 +86,8 @@ export const scalerTables = {
   /** Machines of ours without a live row. Written by each listing; deleted once Fly lists them no more. */
   orphanMachines: defineTable({
     machineId: v.string(),
+    /** As in `workers`. */
+    appName: v.optional(v.string()),
     name: v.string(),
     state: v.string(),
     region: v.string(),
