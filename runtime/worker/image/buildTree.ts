@@ -7,7 +7,7 @@
  * of this computer; `copy` puts a pruned copy into the tree, for an image.
  */
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -15,6 +15,7 @@ import { bundlePlugin, bundleWorker, workerDir } from "./bundle.ts";
 import { hashContext, repositoryDir } from "./context.ts";
 import { fillCompileCache } from "./compileCache.ts";
 import { copyOpenclaw, openclawPath } from "./openclawTree.ts";
+import { writeSbom } from "./sbom.ts";
 import { hashSkills } from "./skills.ts";
 
 export { hashContext } from "./context.ts";
@@ -43,16 +44,20 @@ export interface ImageRecord {
 /** Builds the tree into `outDir`, which is emptied first. */
 export async function buildTree({ outDir, openclaw, entry }: BuildOptions): Promise<ImageRecord> {
   const skills = await hashSkills(join(workerDir, "skills"));
-  await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
-  await bundleWorker(join(outDir, "main.js"), entry);
-  await bundlePlugin(join(outDir, "plugin"));
+  // The folder itself stays: who may write in it need not own the one above it.
+  for (const name of await readdir(outDir)) await rm(join(outDir, name), { recursive: true });
+  const bundled = [
+    ...(await bundleWorker(join(outDir, "main.js"), entry)),
+    ...(await bundlePlugin(join(outDir, "plugin"))),
+  ];
   for (const name of Object.keys(skills)) {
     await cp(join(workerDir, "skills", name), join(outDir, "skills", name), { recursive: true });
   }
   await mkdir(join(outDir, "skills"), { recursive: true });
   if (openclaw === "copy") {
-    await copyOpenclaw(outDir);
+    const copied = await copyOpenclaw(outDir);
+    await writeSbom(join(outDir, "sbom.spdx.json"), new Set([...bundled, ...copied]));
     await fillCompileCache({
       openclawDir: join(outDir, openclawPath),
       pluginDir: join(outDir, "plugin"),

@@ -5,7 +5,7 @@
  * Node files it under its own version and the user's id, with paths relative to the cache (`portable`): the tree may
  * move, the user and the Node must be those that will run it. Where they are not, Node compiles as it does without.
  */
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -57,8 +57,11 @@ export async function fillCompileCache(options: {
     await model.close();
     await rm(runDir, { recursive: true, force: true });
   }
-  const files = await readdir(options.cacheDir, { recursive: true });
+  const entries = await readdir(options.cacheDir, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
   if (files.length < 100) throw new Error("The gateway left no compile cache: it did not end by itself");
+  // Node keeps them for whoever made them; in an image they are root's, as all that its user must not change.
+  for (const file of files) await chmod(join(file.parentPath, file.name), 0o644);
 }
 
 /** Answers every completion with one word, as a stream. */

@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildTree, hashContext } from "./buildTree.ts";
-import { workerDir } from "./bundle.ts";
-import { readLockfile } from "./context.ts";
+import { bundleWorker, workerDir } from "./bundle.ts";
+import { readLockfile, repositoryDir } from "./context.ts";
 import { closureOf } from "./lockfile.ts";
 
 const run = promisify(execFile);
@@ -50,6 +50,23 @@ test("the same sources give the same bytes", async () => {
   for (const file of ["main.js", "plugin/index.js", "skills.json", "image.json"]) {
     expect(await readFile(join(dir, "again", file)), file).toEqual(await readFile(join(dir, "tree", file)));
   }
+});
+
+test("a tsconfig.json above the sources decides nothing: the image's build has none", async () => {
+  await mkdir(join(dir, "configured"));
+  await writeFile(join(dir, "configured/tsconfig.json"), '{"compilerOptions":{"alwaysStrict":true}}');
+  await writeFile(join(dir, "configured/entry.ts"), "export default require('./part.cjs');");
+  await writeFile(join(dir, "configured/part.cjs"), "exports.part = 1;");
+  await bundleWorker(join(dir, "configured/out.js"), join(dir, "configured/entry.ts"));
+  expect(await readFile(join(dir, "configured/out.js"), "utf8")).not.toContain("use strict");
+});
+
+test("the folder that is built into stays: its owner need not own the one above it", async () => {
+  await chmod(join(dir, "tree"), 0o750);
+  await writeFile(join(dir, "tree/left-behind"), "");
+  await buildTree({ outDir: join(dir, "tree"), openclaw: "link" });
+  expect((await stat(join(dir, "tree"))).mode & 0o777).toBe(0o750);
+  expect(await readdir(join(dir, "tree"))).not.toContain("left-behind");
 });
 
 test("an environment that lacks something ends with 78 and a FATAL line for each variable", async () => {
@@ -100,6 +117,19 @@ test("started as root, the image owns its volume and runs without root or a capa
 
 test("the image's entry knows nothing of crash points", async () => {
   expect(await readFile(join(dir, "tree/main.js"), "utf8")).not.toContain("WORKER_CRASH_AT");
+});
+
+test("the base is pinned by its digest, and its Node is the one that everything else here runs on", async () => {
+  const dockerfile = await readFile(join(workerDir, "Dockerfile"), "utf8");
+  const { devDependencies } = JSON.parse(await readFile(join(repositoryDir, "package.json"), "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
+  const [, version] =
+    /^ARG NODE_IMAGE=docker\.io\/library\/node:([\d.]+)-bookworm-slim@sha256:[0-9a-f]{64}$/m.exec(
+      dockerfile,
+    ) ?? [];
+  expect(version).toBe(devDependencies["node"]);
+  expect(dockerfile).toMatch(/^# syntax=docker\/dockerfile:[\d.]+@sha256:[0-9a-f]{64}\n/);
 });
 
 describe("closure", () => {

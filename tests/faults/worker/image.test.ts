@@ -1,5 +1,5 @@
 /** The tree of an image, with its pruned copy of OpenClaw, boots, answers and writes nothing into itself. */
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -37,6 +37,17 @@ async function measure(
   return total;
 }
 
+test("every file may be read by whoever runs it, and changed by its owner alone", async () => {
+  const modes = new Map<string, string>();
+  for (const entry of await readdir(join(dir, "tree"), { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const { mode } = await stat(join(entry.parentPath, entry.name));
+    if ((mode & 0o004) === 0 || (mode & 0o022) !== 0)
+      modes.set(join(entry.parentPath, entry.name).slice(dir.length), (mode & 0o777).toString(8));
+  }
+  expect([...modes].slice(0, 5)).toEqual([]);
+});
+
 test("the pruned tree boots, answers its probe turn and stays as it was built", async () => {
   const image = await readImageTree(join(dir, "tree"));
   expect(image.openclawDir.startsWith(dir)).toBe(true);
@@ -68,6 +79,34 @@ test("the pruned tree boots, answers its probe turn and stays as it was built", 
   // What was compiled when the tree was built was read: this boot, which may write here, had next to nothing to add.
   expect(cached.files).toBeGreaterThan(1_000);
   expect((await measure(cacheDir)).files - cached.files).toBeLessThan(cached.files / 50);
-  // Half of what npm installs: nothing that a headless gateway never opens came back.
-  expect(before.bytes).toBeLessThan(450e6);
+  // A third of what npm installs: nothing that a headless gateway never opens came back.
+  expect(before.bytes).toBeLessThan(250e6);
 }, 240_000);
+
+test("its bill of materials lists what it holds: each package that was copied or bundled, and no other", async () => {
+  const bill = JSON.parse(await readFile(join(dir, "tree/sbom.spdx.json"), "utf8")) as {
+    spdxVersion: string;
+    packages: Array<{ name: string; versionInfo: string }>;
+  };
+  const copied = new Set<string>();
+  for (const entry of await readdir(join(dir, "tree/node_modules"), {
+    recursive: true,
+    withFileTypes: true,
+  })) {
+    if (entry.name !== "package.json" || !/node_modules\/(@[^/]+\/)?[^/@]+$/.test(entry.parentPath)) continue;
+    const { name, version } = JSON.parse(
+      await readFile(join(entry.parentPath, entry.name), "utf8"),
+    ) as Record<string, string>;
+    copied.add(`${name}@${version}`);
+  }
+  const listed = bill.packages.map(({ name, versionInfo }) => `${name}@${versionInfo}`);
+  expect(bill.spdxVersion).toBe("SPDX-2.3");
+  const besides = listed.filter((name) => !copied.has(name));
+  expect([...copied].filter((name) => !listed.includes(name))).toEqual([]);
+  // This repository, and what is inside the worker's bundle alone.
+  const names = besides.map((name) => name.slice(0, name.lastIndexOf("@")));
+  expect(names).toEqual(expect.arrayContaining(["agent-factory", "convex", "pino"]));
+  expect(names.filter((name) => /playwright|typescript|trycua|chrome-devtools|esbuild/.test(name))).toEqual(
+    [],
+  );
+});
