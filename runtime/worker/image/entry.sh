@@ -4,7 +4,12 @@
 set -eu
 if [ "$(id -u)" = 0 ]; then
   user="${WORKER_USER:-node}"
-  chown "$user" "${DATA_DIR:-/data}"
+  data="${DATA_DIR:-/data}"
+  # Only where it is not that user's already: a read-only root without a volume refuses even this.
+  if [ "$(stat -c %u "$data" 2>&1)" != "$(id -u "$user")" ] && ! { mkdir -p "$data" && chown "$user" "$data"; }; then
+    echo "FATAL DATA_DIR $data cannot be given to $user: mount a folder there that may be written" >&2
+    exit 78
+  fi
   exec setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups --no-new-privs \
     --inh-caps=-all --bounding-set=-all "$@"
 fi

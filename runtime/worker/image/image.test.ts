@@ -115,6 +115,26 @@ test("started as root, the image owns its volume and runs without root or a capa
   }
 });
 
+test("a folder that cannot be given to the worker's user ends the image's entry with 78 and a FATAL line", async () => {
+  const dataDir = join(dir, "tree/main.js/data");
+  const started = run(
+    "sh",
+    [join(workerDir, "image/entry.sh"), process.execPath, "-e", "console.log('ran')"],
+    {
+      env: { PATH: process.env["PATH"] ?? "", DATA_DIR: dataDir, WORKER_USER: "nobody" },
+    },
+  );
+  // Only root gives anything to anybody; whoever else starts the image is left as they are.
+  if (process.getuid?.() === 0) {
+    await expect(started).rejects.toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining(`FATAL DATA_DIR ${dataDir} cannot be given to nobody`),
+    });
+  } else {
+    expect((await started).stdout).toBe("ran\n");
+  }
+});
+
 test("the image's entry knows nothing of crash points", async () => {
   expect(await readFile(join(dir, "tree/main.js"), "utf8")).not.toContain("WORKER_CRASH_AT");
 });

@@ -31,6 +31,13 @@ test("a folder that holds what no worker put there is refused, and nothing in it
   expect(await entries()).toEqual(["thesis.docx"]);
 });
 
+test("a folder that cannot be written is named by its variable", async () => {
+  await mkdir(join(dir, ".agent-factory-worker"));
+  await expect(takeDataDir(dir)).rejects.toThrow(
+    /^DATA_DIR cannot be written by this worker's user \(.*EISDIR/,
+  );
+});
+
 test("what is named outlives a change of owner, and nothing else does", async () => {
   await takeDataDir(dir);
   for (const name of ["run", "conversations", "left-behind"]) await mkdir(join(dir, name));

@@ -14,7 +14,7 @@ const unmarked: ReadonlySet<string> = new Set(["run", "conversations", "cache"])
 /**
  * Takes the folder, or takes it again after a restart, and empties it.
  *
- * @throws when it holds what no worker put there.
+ * @throws when it holds what no worker put there, or cannot be written.
  */
 export async function takeDataDir(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -25,7 +25,14 @@ export async function takeDataDir(dir: string): Promise<void> {
       `DATA_DIR holds ${foreign.length} entries that no worker put there. Give the worker a folder of its own.`,
     );
   }
-  await writeFile(join(dir, MARKER), "");
+  await writeFile(join(dir, MARKER), "").catch((error: unknown) => {
+    throw new Error(
+      `DATA_DIR cannot be written by this worker's user (${String(error)}). Mount a folder that can.`,
+      {
+        cause: error,
+      },
+    );
+  });
   await emptyDataDir(dir, []);
 }
 
