@@ -132,3 +132,58 @@ describe("smoke.sh", () => {
     expect(calls("node").at(-1)).toContain(step);
   });
 });
+
+describe("base-image.sh", () => {
+  const OLD = `sha256:${"b".repeat(64)}`;
+  const NEW = `sha256:${"c".repeat(64)}`;
+  const INDEX = "application/vnd.oci.image.index.v1+json";
+
+  /** A registry whose tag has `digest` now, and whose pinned base is of that type. */
+  function registry(digest: string, mediaType = INDEX): void {
+    const answer = JSON.stringify({ mediaType, digest });
+    const file = join(folder, "bin/docker");
+    writeFileSync(file, `#!/bin/sh\necho "$*" >>"${join(folder, "docker.log")}"\necho '${answer}'\n`);
+    chmodSync(file, 0o755);
+  }
+  function look(base: string): { code: number | null; output: string } {
+    writeFileSync(
+      join(folder, "Dockerfile"),
+      `ARG NODE_IMAGE=${base}\nFROM \${NODE_IMAGE}\nARG NODE_IMAGE\n`,
+    );
+    return run("base-image.sh", ["Dockerfile"]);
+  }
+
+  it("asks for the pinned base and for its tag, and says that they are one", () => {
+    registry(OLD);
+    expect(look(`node:24-slim@${OLD}`)).toEqual({ code: 0, output: `node:24-slim is ${OLD}\n` });
+    expect(calls("docker")).toEqual(
+      [`node:24-slim@${OLD}`, "node:24-slim"].map(
+        (base) => `buildx imagetools inspect ${base} --format {{json .Manifest}}`,
+      ),
+    );
+  });
+
+  it("tells of a tag that was built anew, and fails nothing", () => {
+    registry(NEW);
+    const { code, output } = look(`node:24-slim@${OLD}`);
+    expect(code).toBe(0);
+    expect(output).toContain(
+      `::warning file=Dockerfile::node:24-slim has been built anew: ${NEW} instead of ${OLD}`,
+    );
+  });
+
+  it("fails for a base without a digest, for one platform's digest and for a digest that is not there", () => {
+    registry(OLD, "application/vnd.oci.image.manifest.v1+json");
+    expect(look("node:24-slim").output).toContain("'node:24-slim', not <tag>@sha256:<digest>");
+    const platform = look(`node:24-slim@${OLD}`);
+    expect(platform.code).toBe(1);
+    expect(platform.output).toContain("not an index of platforms");
+    standIn("docker", { args: "buildx imagetools inspect", text: "not found" });
+    expect(look(`node:24-slim@${OLD}`)).toEqual({ code: 1, output: "not found\n" });
+  });
+
+  it("accepts the form in which the worker's image names its own", () => {
+    registry(NEW);
+    expect(run("base-image.sh", [join(root, "runtime/worker/Dockerfile")]).code).toBe(0);
+  });
+});
