@@ -147,10 +147,17 @@ async function firstReplies(): Promise<Pick<Figures, "first_reply_ms" | "machine
     );
   };
   const isComingToRest = async (): Promise<boolean> =>
-    (await fleet()).some((row) => row.state === "draining") &&
-    !(await fleet()).some((row) => row.state === "active" || row.state === "creating");
+    (await fleet()).some((row) => row.state === "draining");
   const nothingIsLeft = async (): Promise<void> => {
     await cloud.until("no worker is left", async () => (await fleet()).length === 0, 90_000);
+  };
+  /** Each kind of rest begins with a machine of its own. */
+  const anewWith = async (mode: RuntimeConfig["scaling"]["warmPool"]["mode"]): Promise<void> => {
+    await cloud.apply(cloud.changed(restsSoon("none")));
+    await nothingIsLeft();
+    await cloud.apply(cloud.changed(restsSoon(mode)));
+    await cloud.write("c", `m${++written}`);
+    await answered(cloud, "a worker for the warm pool");
   };
   try {
     for (let round = 0; round < ROUNDS; round++) {
@@ -159,29 +166,18 @@ async function firstReplies(): Promise<Pick<Figures, "first_reply_ms" | "machine
       // At once, while that worker still idles.
       await reply("warm");
     }
+    for (let round = 0; round < ROUNDS; round++) {
+      await anewWith("suspend");
+      const before = await madeSoFar(cloud);
+      await cloud.until("the worker comes to rest", isComingToRest, 90_000);
+      await reply("coming_to_rest");
+      createdAtRest += (await madeSoFar(cloud)) - before;
+    }
     for (const [mode, state] of [
       ["suspend", "suspended"],
       ["stop", "stopped"],
     ] as const) {
-      // Each kind of rest begins with a machine of its own.
-      await cloud.apply(cloud.changed(restsSoon("none")));
-      await nothingIsLeft();
-      await cloud.apply(cloud.changed(restsSoon(mode)));
-      await cloud.write("c", `m${++written}`);
-      await answered(cloud, "a worker for the warm pool");
-      if (mode === "suspend") {
-        const before = await madeSoFar(cloud);
-        for (let round = 0; round < ROUNDS; round++) {
-          await cloud.until("a worker comes to rest", async () => await isComingToRest(), 90_000);
-          await reply("coming_to_rest");
-        }
-        createdAtRest = (await madeSoFar(cloud)) - before;
-        await cloud.apply(cloud.changed(restsSoon("none")));
-        await nothingIsLeft();
-        await cloud.apply(cloud.changed(restsSoon(mode)));
-        await cloud.write("c", `m${++written}`);
-        await answered(cloud, "a worker for the warm pool");
-      }
+      await anewWith(mode);
       for (let round = 0; round < ROUNDS; round++) {
         await cloud.until(`the machine is ${state}`, async () => await onlyOneRests(state), 90_000);
         await reply(state);

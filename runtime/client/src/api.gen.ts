@@ -106,6 +106,9 @@ export type GetMessageResponses = {
     messageId: string;
     conversationId: string;
     agentKey: string;
+    /**
+     * Your own id of the person; a channel's for whom you have not bound
+     */
     userId: string;
     status: "queued" | "processing" | "done" | "dead_letter" | "cancelled";
     attempts: number;

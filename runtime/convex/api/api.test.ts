@@ -3,7 +3,15 @@ import { internal } from "../_generated/api.js";
 import type { Id } from "../_generated/dataModel.js";
 import { storeAnswer } from "../replies/outbox.ts";
 import { callApi, makeKey } from "../testing/api.fixture.ts";
-import { addAgent, elapse, NOW, openWorld, type World } from "../testing/channels.fixture.ts";
+import {
+  addAgent,
+  deliver,
+  elapse,
+  messageUpdate,
+  NOW,
+  openWorld,
+  type World,
+} from "../testing/channels.fixture.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
@@ -402,6 +410,26 @@ test("people: pair, bind, look, revoke", async () => {
   expect((await callApi(t, { method: "DELETE", path: "/users/ada/binding", key: serviceKey })).json).toEqual({
     revoked: 1,
   });
+});
+
+test("messages name a person of Telegram by the company's own id, whoever began them", async () => {
+  const t = await openWorld();
+  const { serviceKey } = await makeKey(t, "acme");
+  await t.mutation(internal.identity.bindings.bindUserAgent, {
+    companyId: "acme",
+    consumerUserId: "ada",
+    agentKey: "default",
+    telegramUserId: "42",
+    telegramChatId: "42",
+  });
+  const words = { title: "Morning", text: "Say hello", schedule: { kind: "manual" }, timeZone: "UTC" };
+  const job = await post(t, serviceKey, "/push-jobs", { userId: "ada", ...words });
+  await post(t, serviceKey, `/push-jobs/${job.json.jobId}/trigger`);
+  expect((await deliver(t, { body: messageUpdate("good morning") })).status).toBe(202);
+  const messages = await t.run((ctx) => ctx.db.query("messageQueue").collect());
+  expect(messages).toHaveLength(2);
+  for (const { _id } of messages)
+    expect((await get(t, serviceKey, `/messages/${_id}`)).json.userId).toBe("ada");
 });
 
 describe("a request that is wrong", () => {

@@ -18,6 +18,7 @@ import {
 import { withinDeadline } from "../replies/deadline.ts";
 import { fromBase64, hmacSha256, toBase64 } from "../secrets/digest.ts";
 import { readFormerSecret, readSecret } from "../secrets/read.ts";
+import { userIdOf } from "./writer.ts";
 
 /** Endpoints of one company; also bounds the reads of a completion. */
 export const ENDPOINTS_MAX = 5;
@@ -57,7 +58,7 @@ export async function emitMessageEvent(
         messageId: message._id,
         conversationId: message.conversationId,
         agentKey: message.agentKey,
-        userId: message.payload.providerUserId,
+        userId: userIdOf(message),
         [type === "message.answered" ? "answer" : "reason"]: text,
       },
     };

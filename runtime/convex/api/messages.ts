@@ -9,6 +9,7 @@ import { deliveryOf } from "../replies/deliveries.ts";
 import { vAttachment, vHistoryRole, vMessageStatus } from "../validators.ts";
 import { vPrincipal } from "./authorize.ts";
 import { requireAgent, requireConversation, requireMessage, resolveConversation } from "./tenancy.ts";
+import { userIdOf } from "./writer.ts";
 
 const HISTORY_LIMIT_MAX = 200;
 
@@ -100,7 +101,7 @@ export async function viewMessage(ctx: QueryCtx, message: Doc<"messageQueue">): 
     messageId: message._id,
     conversationId: message.conversationId,
     agentKey: message.agentKey,
-    userId: message.payload.providerUserId,
+    userId: userIdOf(message),
     status: message.status,
     attempts: message.attempts,
     createdAt: message._creationTime,

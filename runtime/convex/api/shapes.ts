@@ -45,7 +45,7 @@ export const messageShape = z.object({
   messageId: z.string(),
   conversationId: z.string(),
   agentKey: z.string(),
-  userId: z.string(),
+  userId: z.string().describe("Your own id of the person; a channel's for whom you have not bound"),
   status: messageStatus,
   attempts: z.number(),
   createdAt: time,

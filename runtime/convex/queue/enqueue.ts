@@ -98,6 +98,7 @@ export async function enqueueMessage(ctx: MutationCtx, request: EnqueueRequest):
     attempts: 0,
     maxAttempts: request.maxAttempts ?? config.retry.maxAttempts,
     ...(request.source === undefined ? {} : { source: request.source }),
+    ...(request.consumerUserId === undefined ? {} : { consumerUserId: request.consumerUserId }),
     ...(storedFiles(request.payload).length === 0 ? {} : { holdsFiles: true }),
   });
   await holdAttachments(

@@ -98,6 +98,8 @@ export const queueTables = {
     ),
     /** Durations that the worker measured, ms, for timelines. */
     timings: v.optional(v.object({ hydrateMs: v.optional(v.number()), modelMs: v.optional(v.number()) })),
+    /** The person's id in the company's own application, when one is known. In a group: of whom it is bound to. */
+    consumerUserId: v.optional(v.string()),
     /** Set when enqueue came from a consumer app or schedule: who asked. */
     source: v.optional(v.string()),
     /** True while files of the deployment's storage belong to it (`attachmentFiles`). */
