@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Id } from "../../runtime/convex/_generated/dataModel.js";
+import { type KeyOption, once, withKey } from "../input/idempotencyKey.ts";
 import { type PushOptions, readPush, withWords } from "../input/push.ts";
 import type { Io } from "../io.ts";
 import { action } from "./session.ts";
@@ -10,22 +11,29 @@ const SEND_TIMEOUT_MS = 5 * 60_000;
 export function addBroadcast(program: Command, io: Io): void {
   const broadcast = program.command("broadcast").description("one message to everybody of a company");
 
-  withWords(broadcast.command("send").argument("<companyId>"))
+  withKey(withWords(broadcast.command("send").argument("<companyId>")))
     .description("into each person's own conversation, as fast as Telegram's limits allow")
     .action(
-      action(io, async ({ backend, out, actor, confirm }, companyId: string, options: PushOptions) => {
-        const { title, text } = readPush(options, ["title", "text"]);
-        await confirm(`Send '${title}' to everybody of company ${companyId}?`);
-        const report = await backend.run(
-          "sendBroadcastToAllActiveAgents",
-          { companyId, title, text, requestedBy: actor },
-          { timeoutMs: SEND_TIMEOUT_MS },
-        );
-        out.result(report, () => [
-          `Broadcast ${report.broadcastId}: ${report.enqueued} of ${report.totalTargets} enqueued, ${report.failed} failed.`,
-          `Who got it: npm run factory -- broadcast report ${companyId} ${report.broadcastId}`,
-        ]);
-      }),
+      action(
+        io,
+        async ({ backend, out, actor, confirm }, companyId: string, options: PushOptions & KeyOption) => {
+          const { title, text } = readPush(options, ["title", "text"]);
+          await confirm(`Send '${title}' to everybody of company ${companyId}?`);
+          const report = await once(
+            options,
+            async (idempotencyKey) =>
+              await backend.run(
+                "sendBroadcastToAllActiveAgents",
+                { companyId, title, text, requestedBy: actor, idempotencyKey },
+                { timeoutMs: SEND_TIMEOUT_MS },
+              ),
+          );
+          out.result(report, () => [
+            `Broadcast ${report.broadcastId}: ${report.enqueued} of ${report.totalTargets} enqueued, ${report.failed} failed.`,
+            `Who got it: npm run factory -- broadcast report ${companyId} ${report.broadcastId}`,
+          ]);
+        },
+      ),
     );
 
   broadcast

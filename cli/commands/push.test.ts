@@ -33,6 +33,7 @@ const push = (argv: readonly string[], options?: FakeIoOptions) =>
   runAgainst(deployment, ["push", ...argv], options);
 const words = ["--title", "Morning", "--text", "Say good morning."];
 const actor = "cli:ada";
+const anyKey = expect.stringMatching(/^[0-9a-f-]{36}$/) as string;
 
 describe("push create-template", () => {
   it("sends title, text from a file and times, and says how to go on", async () => {
@@ -57,6 +58,7 @@ describe("push create-template", () => {
           text: "Say good morning.",
           schedule: { kind: "weekly", weekday: 1, time: "09:30" },
           enabled: false,
+          idempotencyKey: anyKey,
           actor,
         },
       },
@@ -95,7 +97,13 @@ describe("push create-job", () => {
       ...["create-job", "acme", "ada", "--template", "morning", "--zone", "Europe/Rome"],
       ...["--schedule", "monthly last 18:00", "--disabled"],
     ]);
-    const common = { companyId: "acme", consumerUserId: "ada", templateKey: "morning", actor };
+    const common = {
+      companyId: "acme",
+      consumerUserId: "ada",
+      templateKey: "morning",
+      idempotencyKey: anyKey,
+      actor,
+    };
     expect(deployment.calls.map(({ args }) => args)).toEqual([
       { ...common, timeZone: "Europe/Rome", enabled: true },
       {
@@ -225,6 +233,43 @@ describe("changes", () => {
     const { code, err } = await push(["delete-template", "acme", "x", "--yes"]);
     expect(code).toBe(exitCodes.notFound);
     expect(err).toContain("Template 'x' not found for company");
+  });
+});
+
+describe("a request without an answer", () => {
+  const commands: Array<[name: string, argv: string[]]> = [
+    ["triggerPushJobNow", ["push", "trigger", "acme", "j1"]],
+    ["sendBroadcastToAllActiveAgents", ["broadcast", "send", "acme", ...words]],
+    ["createPushTemplate", ["push", "create-template", "acme", "k", ...words, "--schedule", "manual"]],
+    ["createPushJobFromTemplate", ["push", "create-job", "acme", "u", "--template", "k", "--zone", "UTC"]],
+  ];
+
+  it.each(commands)("of %s says with which key to repeat it, and that acts once", async (name, argv) => {
+    const sent = { broadcastId: "b", totalTargets: 1, enqueued: 1, failed: 0 };
+    const answers = {
+      outcome: "enqueued",
+      reason: null,
+      messageId: "m",
+      templateId: "t",
+      jobId: "j",
+      nextRunAt: null,
+    };
+    deployment.on(name, () => ({ ...answers, ...sent }));
+    deployment.lose(1);
+    const lost = await runAgainst(deployment, [...argv, "--yes"]);
+    expect(lost.code).toBe(exitCodes.unknown);
+    const [, key = ""] = /Repeat the same command with --idempotency-key (\S+): /.exec(lost.err) ?? [];
+    expect(key).toEqual(anyKey);
+    const again = await runAgainst(deployment, [...argv, "--yes", "--idempotency-key", key]);
+    expect(again.code).toBe(exitCodes.ok);
+    expect(deployment.calls.map(({ args }) => args["idempotencyKey"])).toEqual([key, key]);
+  });
+
+  it("is repeated under no key that the backend would not take", async () => {
+    const { code, err } = await push(["trigger", "acme", "j1", "--yes", "--idempotency-key", "two words"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("--idempotency-key must have 1 to 128 printable ASCII characters.");
+    expect(deployment.calls).toEqual([]);
   });
 });
 

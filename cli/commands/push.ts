@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Id } from "../../runtime/convex/_generated/dataModel.js";
 import { CliError, exitCodes } from "../errors.ts";
+import { type KeyOption, once, withKey } from "../input/idempotencyKey.ts";
 import { parseWhole } from "../input/numbers.ts";
 import type { Io } from "../io.ts";
 import { when } from "../output/time.ts";
@@ -48,28 +49,35 @@ export function addPush(program: Command, io: Io): void {
       }),
     );
 
-  push
-    .command("trigger")
+  withKey(push.command("trigger"))
     .description("send a job's message now, whatever its schedule; exit code 1 when nobody was reached")
     .argument("<companyId>")
     .argument("<jobId>")
     .action(
-      action(io, async ({ backend, out, actor, confirm }, companyId: string, jobId: string) => {
-        await confirm(`Send push job ${jobId} now?`);
-        const sent = await backend.run("triggerPushJobNow", {
-          companyId,
-          jobId: jobId as Id<"pushJobs">,
-          actor,
-        });
-        out.result(sent, () => [`${sent.outcome}${sent.reason === null ? "" : `: ${sent.reason}`}`]);
-        if (sent.outcome !== "enqueued") {
-          throw new CliError(
-            exitCodes.failed,
-            sent.outcome,
-            sent.reason ?? `The push job was ${sent.outcome}.`,
+      action(
+        io,
+        async ({ backend, out, actor, confirm }, companyId: string, jobId: string, options: KeyOption) => {
+          await confirm(`Send push job ${jobId} now?`);
+          const sent = await once(
+            options,
+            async (idempotencyKey) =>
+              await backend.run("triggerPushJobNow", {
+                companyId,
+                jobId: jobId as Id<"pushJobs">,
+                idempotencyKey,
+                actor,
+              }),
           );
-        }
-      }),
+          out.result(sent, () => [`${sent.outcome}${sent.reason === null ? "" : `: ${sent.reason}`}`]);
+          if (sent.outcome !== "enqueued") {
+            throw new CliError(
+              exitCodes.failed,
+              sent.outcome,
+              sent.reason ?? `The push job was ${sent.outcome}.`,
+            );
+          }
+        },
+      ),
     );
 
   push

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { Id } from "../../runtime/convex/_generated/dataModel.js";
 import type { Result } from "../backend/client.ts";
 import { usageError } from "../errors.ts";
+import { type KeyOption, once, withKey } from "../input/idempotencyKey.ts";
 import { Problems } from "../input/problems.ts";
 import { type PushOptions, readPush, withSchedule, withWords, withZone } from "../input/push.ts";
 import { scheduleText } from "../input/pushSchedule.ts";
@@ -10,7 +11,7 @@ import type { Io } from "../io.ts";
 import { ago, when } from "../output/time.ts";
 import { action } from "./session.ts";
 
-interface CreateOptions extends PushOptions {
+interface CreateOptions extends PushOptions, KeyOption {
   template?: string;
   disabled?: boolean;
 }
@@ -71,7 +72,8 @@ export function addJobs(push: Command, io: Io): void {
       }),
     );
 
-  withZone(withSchedule(withWords(push.command("create-job").argument("<companyId>").argument("<userId>"))))
+  const creates = push.command("create-job").argument("<companyId>").argument("<userId>");
+  withKey(withZone(withSchedule(withWords(creates))))
     .description("a person's scheduled message: from a template, or with its own title, text and schedule")
     .option("--template <templateKey>", "title, text and, without --schedule, times of this template")
     .option("--disabled", "store it without sending anything")
@@ -80,10 +82,11 @@ export function addJobs(push: Command, io: Io): void {
         io,
         async ({ backend, out, actor }, companyId: string, userId: string, options: CreateOptions) => {
           const { kind, args } = requestOf(companyId, userId, options);
-          const created: Result<"createPushJobCustom"> =
+          const created: Result<"createPushJobCustom"> = await once(options, async (idempotencyKey) =>
             kind === "custom"
-              ? await backend.run("createPushJobCustom", { ...args, actor })
-              : await backend.run("createPushJobFromTemplate", { ...args, actor });
+              ? await backend.run("createPushJobCustom", { ...args, idempotencyKey, actor })
+              : await backend.run("createPushJobFromTemplate", { ...args, idempotencyKey, actor }),
+          );
           const state = args.enabled ? nextText(created) : "disabled";
           out.result({ ...created, enabled: args.enabled }, () => [
             `Push job ${created.jobId} of ${userId}: ${state}.`,

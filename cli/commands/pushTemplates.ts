@@ -1,6 +1,7 @@
 /** Push templates: texts and slots of a company, to make jobs from. */
 import type { Command } from "commander";
 import { usageError } from "../errors.ts";
+import { type KeyOption, once, withKey } from "../input/idempotencyKey.ts";
 import { type PushOptions, readPush, withSchedule, withWords } from "../input/push.ts";
 import { scheduleText } from "../input/pushSchedule.ts";
 import type { Io } from "../io.ts";
@@ -35,7 +36,7 @@ export function addTemplates(push: Command, io: Io): void {
       }),
     );
 
-  withSchedule(withWords(named(push.command("create-template"))))
+  withKey(withSchedule(withWords(named(push.command("create-template")))))
     .description("a text and its times, to make push jobs from")
     .option("--disabled", "store it without letting jobs be made from it")
     .action(
@@ -45,12 +46,15 @@ export function addTemplates(push: Command, io: Io): void {
           { backend, out, actor },
           companyId: string,
           templateKey: string,
-          options: PushOptions & { disabled?: boolean },
+          options: PushOptions & KeyOption & { disabled?: boolean },
         ) => {
           const template = readPush(options, ["title", "text", "schedule"]);
           const enabled = options.disabled !== true;
           const args = { companyId, templateKey, ...template, enabled, actor };
-          const created = await backend.run("createPushTemplate", args);
+          const created = await once(
+            options,
+            async (idempotencyKey) => await backend.run("createPushTemplate", { ...args, idempotencyKey }),
+          );
           out.result({ ...created, templateKey, enabled }, () => [
             `Template ${templateKey} of ${companyId} is made: ${scheduleText(template.schedule)}.`,
             `A person's job from it: npm run factory -- push create-job ${companyId} <userId> --template ${templateKey} --zone <zone>`,

@@ -26,6 +26,8 @@ export interface FakeDeployment {
   /** Every request's body and headers as text, for what must never be in them. */
   bodies: string[];
   on(name: string, behaviour: Behaviour): void;
+  /** Acts on the next requests and loses their answers. */
+  lose(answers: number): void;
   /** Serves any other path, for example the webhook. */
   onRequest(serve: (request: IncomingMessage, body: string) => { status: number; body: string } | null): void;
   close(): Promise<void>;
@@ -37,6 +39,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
   const behaviours = new Map<string, Behaviour>();
   const calls: Call[] = [];
   const bodies: string[] = [];
+  let losing = 0;
   let other: Parameters<FakeDeployment["onRequest"]>[0] = () => null;
 
   const server = createServer((request, response) => {
@@ -58,6 +61,11 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
       const { path, args } = JSON.parse(body) as { path: string; args: Record<string, unknown> };
       const name = path.replace(/^factory:/, "");
       calls.push({ name, args });
+      if (losing > 0) {
+        losing -= 1;
+        response.destroy();
+        return;
+      }
       return answer(response, path, behaviours.get(name), args);
     });
   });
@@ -68,6 +76,7 @@ export async function startFakeDeployment(): Promise<FakeDeployment> {
     adminKey: FAKE_ADMIN_KEY,
     calls,
     bodies,
+    lose: (answers) => void (losing = answers),
     on: (name, behaviour) => void behaviours.set(name, behaviour),
     onRequest: (serve) => void (other = serve),
     close: () =>
