@@ -7,18 +7,51 @@ import { join } from "node:path";
 import {
   announceEnvironment,
   forgetEnvironment,
+  type LocalEnvironment,
   projectRoot,
   startEnvironment,
 } from "./environment/environment.ts";
 import { endLeftovers } from "./environment/leftovers.ts";
+import { takeEnvironment } from "./environment/oneAtATime.ts";
+import { outputLines } from "./environment/outputs.ts";
 import { progressFilter } from "./environment/pulumiProgress.ts";
+import type { LostService } from "./environment/services.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+const indented = (line: string): void => say(`  ${line}`);
 
 const stateDir = join(projectRoot, ".local", "env");
+const INTERRUPTED = 130;
+const AGAIN = "`npm run local` goes on from here.";
 
-async function main(): Promise<void> {
+/** Shows the end of what the engine said. */
+const lastLines = (output: string): string => output.split("\n").slice(-40).join("\n");
+
+async function main(): Promise<number> {
+  takeEnvironment(
+    stateDir,
+    "local/main.ts",
+    "Talk to it with `npm run chat`, or stop it with Ctrl-C in its own terminal.",
+  );
+  let stopping = false;
+  const running: { environment?: LocalEnvironment } = {};
+  const stopAsked = new Promise<null>((resolve) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      process.on(signal, () => {
+        // Nothing that is worth an orderly end has begun.
+        if (running.environment === undefined) {
+          endLeftovers(stateDir);
+          process.exit(INTERRUPTED);
+        }
+        stopping = true;
+        resolve(null);
+        // A terminal's Ctrl-C reaches the engine by itself, and it takes a second one as the order to break off.
+        const engine = running.environment.stack.running;
+        if (signal !== "SIGINT" && engine !== null) process.kill(engine, "SIGINT");
+      });
+    }
+  });
   const ended = endLeftovers(stateDir);
   if (ended > 0) say(`The last run was cut off: ended ${ended} process(es) that it had left.`);
   const resumed = existsSync(join(stateDir, "addresses.json"));
@@ -27,40 +60,54 @@ async function main(): Promise<void> {
     stateDir,
     progress: (name, address) => say(`  ${name.padEnd(9)} ${address}`),
   });
-  const stopAsked = new Promise<void>((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
-  });
+  running.environment = environment;
+  const { cloud, stack } = environment;
   try {
     say("pulumi up --stack local");
-    const up = await environment.stack.up(progressFilter((line) => say(`  ${line}`)));
+    const up = await stack.up(progressFilter(indented));
+    if (stopping) {
+      say(`\nStopped before it was up; ${AGAIN}`);
+      return INTERRUPTED;
+    }
     if (up.code !== 0) {
       throw new Error(
-        `pulumi up failed:\n${up.output.split("\n").slice(-40).join("\n")}\nCorrect the cause and run \`npm run local\` again: it goes on from here.`,
+        `pulumi up failed:\n${lastLines(up.output)}\nCorrect the cause and run it again: ${AGAIN}`,
       );
     }
-    const outputs = await environment.stack.outputs();
-    for (const [name, value] of Object.entries(outputs)) say(`  ${name}: ${JSON.stringify(value)}`);
-    const file = announceEnvironment(environment, outputs);
-    say(`\nReady. Addresses: ${file}`);
-    say(`  talk to the agent:  npm run chat`);
-    say(`  chat transcripts:   ${environment.cloud.telegram.url}/`);
-    say(`  operate it:         npm run factory -- --help`);
-    say(`  logs:               ${stateDir}/*.log`);
-    say("Ctrl-C stops it; what people wrote stays.");
-    await stopAsked;
+    announce(environment, await stack.outputs());
+    const lost = await Promise.race([stopAsked, cloud.lost]);
+    if (lost !== null && !stopping) throw new Error(lossOf(lost));
     say("\nStopping…");
     if (process.argv.includes("--destroy")) {
-      const destroyed = await environment.stack.destroy(progressFilter((line) => say(`  ${line}`)));
-      if (destroyed.code !== 0)
-        throw new Error(`pulumi destroy failed:\n${destroyed.output.split("\n").slice(-30).join("\n")}`);
+      const destroyed = await stack.destroy(progressFilter(indented));
+      if (destroyed.code !== 0) throw new Error(`pulumi destroy failed:\n${lastLines(destroyed.output)}`);
     }
+    say(`Stopped; ${AGAIN}`);
+    return 0;
   } finally {
     forgetEnvironment();
-    await environment.cloud.stop();
+    await cloud.stop();
   }
 }
 
-main().catch((error: unknown) => {
-  complain(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
-});
+function announce(environment: LocalEnvironment, outputs: Record<string, unknown>): void {
+  for (const line of outputLines(outputs)) indented(line);
+  const file = announceEnvironment(environment, outputs);
+  say(`\nReady. Addresses: ${file}`);
+  say(`  talk to the agent:  npm run chat`);
+  say(`  chat transcripts:   ${environment.cloud.telegram.url}/`);
+  say(`  operate it:         npm run factory -- --help`);
+  say(`  logs:               ${stateDir}/*.log`);
+  say("Ctrl-C stops it; what people wrote stays.");
+}
+
+const lossOf = ({ name, how, log }: LostService): string =>
+  `The embedded ${name} service ended (${how}), so that the environment is stopped.\nIts log: ${log}\n${AGAIN}`;
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    complain(error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  },
+);

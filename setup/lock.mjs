@@ -49,6 +49,32 @@ export async function withLock(path, onWait, work, limitMs = waitMaxMs) {
   }
 }
 
+/** Bound of `takeLock`: each try loses against another process that took or released the lock meanwhile. */
+const triesMax = 20;
+
+/**
+ * Takes the lock at `path` when it is free or its holder is gone, without waiting.
+ * @param {string} path
+ * @param {(pid: number) => boolean} [holds] whether that process still is the holder; by default whether it runs
+ * @returns {number | undefined} the holder's pid; undefined when the lock is ours now, until `releaseLock`
+ */
+export function takeLock(path, holds = isAlive) {
+  mkdirSync(dirname(path), { recursive: true });
+  for (let tries = 0; tries < triesMax; tries += 1) {
+    if (take(path)) return undefined;
+    const holder = holderOf(path);
+    if (holder === undefined) continue;
+    if (holds(holder)) return holder;
+    removeStale(path, holder);
+  }
+  throw new Error(`${path} cannot be taken. Delete it if nothing runs.`);
+}
+
+/** Gives up a lock of ours. @param {string} path */
+export function releaseLock(path) {
+  if (holderOf(path) === process.pid) rmSync(path, { force: true });
+}
+
 /** @param {string} path */
 function take(path) {
   // Written aside and linked: nobody ever sees a lock without its holder's pid.

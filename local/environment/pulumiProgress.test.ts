@@ -34,6 +34,23 @@ describe("progressFilter", () => {
     ]);
   });
 
+  it("says once that a changed runtime config waits for its rollout, and shows a replacement as one line", () => {
+    expect(
+      shownOf([
+        " ++ command:local:Command image-build created replacement (0.5s) ",
+        " +- command:local:Command image-build replaced (0.5s) ",
+        " ~  pulumi-nodejs:dynamic/agent-factory:RuntimeConfig runtime-config updating (0s) [diff: ~config]",
+        " ~  pulumi-nodejs:dynamic/agent-factory:RuntimeConfig runtime-config updating (1s) [diff: ~config]",
+        " ~  pulumi-nodejs:dynamic/agent-factory:RuntimeConfig runtime-config updated (22s) [diff: ~config]",
+        " -- command:local:Command image-build deleted original (0.1s) ",
+      ]),
+    ).toEqual([
+      "replaced image-build (0.5 s)",
+      "updating runtime-config: a rollout, which this waits for",
+      "updated  runtime-config (22.0 s)",
+    ]);
+  });
+
   it("stops at the diagnostics, which repeat it all", () => {
     expect(shownOf(["Diagnostics:", "    image: pushed sha256:abc in 3.4 s"])).toEqual([]);
   });

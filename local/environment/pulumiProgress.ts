@@ -2,6 +2,10 @@
 
 const DONE =
   /^\s*([+\-~]{1,2}|\+-)\s+\S*?([A-Za-z]+)\s+(\S+)\s+(created|updated|deleted|replaced)(?:\s+\(([\d.]+)s\))?/;
+/** A change of the runtime config is a rollout, whose end it waits for: minutes without another line. */
+const ROLLING = /^\s*~\s+\S*RuntimeConfig\s+(\S+)\s+updating\b/;
+/** The two halves of a replacement, which has a line of its own. */
+const HALVES: ReadonlySet<string> = new Set(["++", "--"]);
 const TOOL = /\b(image|convex): \s*(.*)$/;
 const COMPONENTS: ReadonlySet<string> = new Set([
   "Stack",
@@ -16,10 +20,12 @@ const WORTH_SAYING = /^(✔ Deployed|✖|Error|error|Pushing|building|pushed|reg
 function lineOf(line: string): string | null {
   const done = DONE.exec(line);
   if (done) {
-    const [, , type = "", name = "", what = "", seconds] = done;
-    if (COMPONENTS.has(type)) return null;
+    const [, symbol = "", type = "", name = "", what = "", seconds] = done;
+    if (COMPONENTS.has(type) || HALVES.has(symbol)) return null;
     return `${what.padEnd(8)} ${name}${seconds ? ` (${Number(seconds).toFixed(1)} s)` : ""}`;
   }
+  const rolling = ROLLING.exec(line)?.[1];
+  if (rolling !== undefined) return `updating ${rolling}: a rollout, which this waits for`;
   const [, tool, text = ""] = TOOL.exec(line) ?? [];
   return tool !== undefined && WORTH_SAYING.test(text) ? `${tool}: ${text.trim()}` : null;
 }

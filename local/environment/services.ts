@@ -20,6 +20,16 @@ export interface RunningCloud extends Cloud {
   stop(): Promise<void>;
   /** Ends one service without warning and starts it again on the same ports and folder. */
   restart(name: ServiceName): Promise<void>;
+  /** Settles when a service ends that nobody stopped or restarted; never otherwise. */
+  lost: Promise<LostService>;
+}
+
+export interface LostService {
+  name: ServiceName;
+  /** Signal or exit code. */
+  how: string;
+  /** File with its last words. */
+  log: string;
 }
 
 export type ServiceName = keyof Cloud;
@@ -82,7 +92,8 @@ async function startService(
       folder,
       ...flags,
     ],
-    { cwd: root, stdio: ["ignore", "pipe", "pipe"] },
+    // A group of its own: a terminal's Ctrl-C is for who started it, who may still need it, for a `pulumi destroy` say.
+    { cwd: root, stdio: ["ignore", "pipe", "pipe"], detached: true },
   );
   const tail: string[] = [];
   child.stderr.on("data", (chunk: Buffer) => {
@@ -136,7 +147,24 @@ export async function startCloud(
     ? (JSON.parse(readFileSync(addressFile, "utf8")) as Partial<Cloud>)
     : {};
   const services = new Map<ServiceName, Service>();
+  const lost = Promise.withResolvers<LostService>();
+  /** Those that end because they were told to. */
+  const ending = new WeakSet<ChildProcess>();
+  const keep = (name: ServiceName, service: Service): void => {
+    services.set(name, service);
+    service.child.once("exit", (code, signal) => {
+      if (ending.has(service.child)) return;
+      lost.resolve({
+        name,
+        how: signal ?? `exit code ${code}`,
+        log: join(stateDir, `${name}.log`),
+      });
+    });
+    // For the next start, should this process be killed before it can stop them.
+    writeFileSync(join(stateDir, "pids.json"), JSON.stringify(pidsOf(services)));
+  };
   const stop = async (): Promise<void> => {
+    for (const { child } of services.values()) ending.add(child);
     for (const name of [...services.keys()].reverse()) {
       const service = services.get(name);
       if (service) await stopService(service.child, "SIGTERM");
@@ -156,7 +184,7 @@ export async function startCloud(
   try {
     for (const name of SERVICES) {
       const service = await start(name, before);
-      services.set(name, service);
+      keep(name, service);
       const ready = readySchemas[name].parse(service.ready);
       cloud[name] = ready;
       progress(name, ready.url);
@@ -167,19 +195,19 @@ export async function startCloud(
   }
   const addresses = cloud as unknown as Cloud;
   writeFileSync(addressFile, `${JSON.stringify(addresses, null, 2)}\n`);
-  // For the next start, should this process be killed before it can stop them.
-  const notePids = (): void => writeFileSync(join(stateDir, "pids.json"), JSON.stringify(pidsOf(services)));
-  notePids();
   const running: RunningCloud = {
     ...addresses,
     pids: pidsOf(services),
     stop,
+    lost: lost.promise,
     restart: async (name) => {
       const service = services.get(name);
-      if (service) await stopService(service.child, "SIGKILL");
-      services.set(name, await startService(root, stateDir, name, portFlags(name, addresses)));
+      if (service) {
+        ending.add(service.child);
+        await stopService(service.child, "SIGKILL");
+      }
+      keep(name, await startService(root, stateDir, name, portFlags(name, addresses)));
       running.pids = pidsOf(services);
-      notePids();
     },
   };
   return running;

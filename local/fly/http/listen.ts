@@ -20,7 +20,9 @@ export async function listen(app: Hono<Env>, port: number, flag: string): Promis
     server.once("error", (error: NodeJS.ErrnoException) => {
       const busy = error.code === "EADDRINUSE";
       reject(
-        busy ? new Error(`port ${port} is in use; choose another with ${flag}`, { cause: error }) : error,
+        busy
+          ? new Error(`port ${port} is already in use; choose another with ${flag}`, { cause: error })
+          : error,
       );
     });
     server.listen(port, "127.0.0.1", resolve);

@@ -189,6 +189,6 @@ describe("the command", () => {
     second.stderr.on("data", (chunk: Buffer) => (text += chunk.toString()));
     const code = await new Promise((resolve) => second.once("exit", resolve));
     expect(code).toBe(1);
-    expect(text).toContain(`port ${port} is in use; choose another with --port`);
+    expect(text).toContain(`port ${port} is already in use; choose another with --port`);
   });
 });
