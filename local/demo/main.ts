@@ -2,30 +2,46 @@
  * `npm run demo`: one whole environment on this machine, from `pulumi up` to `pulumi destroy`. Exit code 0 only
  * when every claim it makes was seen to hold.
  */
-import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { request } from "undici";
+import * as z from "zod";
 import { type Backend, backendAt } from "../environment/backend.ts";
 import { type LocalEnvironment, projectRoot, startEnvironment } from "../environment/environment.ts";
 import { endLeftovers, runningMachines } from "../environment/leftovers.ts";
+import { AlreadyRunning, takeEnvironment } from "../environment/oneAtATime.ts";
+import { outputLines } from "../environment/outputs.ts";
 import { type Person, Phone, type Sent } from "../environment/person.ts";
 import { progressFilter, resourceCounts } from "../environment/pulumiProgress.ts";
-import { createReport, type MessageTimes, type Report, timelineOf } from "./report.ts";
+import { createReport, type MessageTimes, type Report, type Timeline, timelineLines } from "./report.ts";
+import { addDemoSkill, removeDemoSkill } from "./skill.ts";
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`);
+let interrupted = false;
+/** Nothing of what falls apart after an interruption is worth a line. */
+const say = (line: string): void => {
+  if (!interrupted) process.stdout.write(`${line}\n`);
+};
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
 const STEPS = 7;
 /** A cold start boots OpenClaw's gateway; on two busy cores that takes up to a minute. */
 const COLD_ANSWER_MS = 240_000;
 const stateDir = join(projectRoot, ".local", "demo");
-const demoSkill = join(projectRoot, "runtime", "worker", "skills", "demo-greeting");
+const INTERRUPTED = 130;
 
 const ada: Person = { id: 5_001, first_name: "Ada" };
 const bruno: Person = { id: 5_002, first_name: "Bruno" };
 
 async function main(): Promise<number> {
+  takeEnvironment(
+    stateDir,
+    "local/demo/main.ts",
+    "Wait for its end, or stop it with Ctrl-C in its own terminal.",
+  );
+  const running: { environment?: LocalEnvironment } = {};
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => void interrupt(signal, running.environment));
+  }
   const report = createReport(STEPS, say, Date.now);
   say("Agent Factory demo: a whole environment on this machine, nothing leaves loopback.");
   clearLastRun(report);
@@ -35,16 +51,12 @@ async function main(): Promise<number> {
     stateDir,
     progress: (name, address) => report.line(`${name.padEnd(9)} ${address}`),
   });
+  running.environment = environment;
   if (environment.model.real) report.line(`model: ${environment.model.name} of a real provider (your key)`);
-  const onSignal = (): void => {
-    void environment.cloud.stop().finally(() => process.exit(130));
-  };
-  process.once("SIGINT", onSignal);
-  process.once("SIGTERM", onSignal);
   try {
     await runSteps(environment, report);
   } finally {
-    rmSync(demoSkill, { recursive: true, force: true });
+    removeDemoSkill(projectRoot);
     await environment.cloud.stop();
   }
   const failures = report.failures();
@@ -57,9 +69,23 @@ async function main(): Promise<number> {
   return 0;
 }
 
+/** Ends what runs, in order when there is something to end in order. */
+async function interrupt(signal: NodeJS.Signals, environment: LocalEnvironment | undefined): Promise<void> {
+  if (interrupted) return;
+  interrupted = true;
+  complain("\nInterrupted: stopping …");
+  // A terminal's Ctrl-C reaches the engine by itself.
+  const engine = environment?.stack.running ?? null;
+  if (signal !== "SIGINT" && engine !== null) process.kill(engine, "SIGINT");
+  await environment?.cloud.stop();
+  endLeftovers(stateDir);
+  complain("Nothing is left running; `npm run demo` starts clean.");
+  process.exit(INTERRUPTED);
+}
+
 /** A demo that was killed leaves its services' state and perhaps its machines: end what it left, start clean. */
 function clearLastRun(report: Report): void {
-  rmSync(demoSkill, { recursive: true, force: true });
+  removeDemoSkill(projectRoot);
   if (!existsSync(stateDir)) return;
   const ended = endLeftovers(stateDir);
   rmSync(stateDir, { recursive: true, force: true });
@@ -80,7 +106,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
     return;
   }
   const outputs = await stack.outputs();
-  for (const [name, value] of Object.entries(outputs)) report.line(`${name}: ${JSON.stringify(value)}`);
+  for (const line of outputLines(outputs)) report.line(line);
   report.check(
     (await phone.webhookUrl()) === outputs["telegramWebhookUrl"],
     "the bot's webhook points at the stack's output",
@@ -89,6 +115,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   report.step("Two people write to the bot; Ada writes again");
   const adaFirst = await phone.write(ada, "Hello, my favourite colour is vermilion.");
   const brunoFirst = await phone.write(bruno, "Good morning, I would like a train to Lyon.");
+  report.line("sent; the first machine is made and boots OpenClaw: 10 s to a minute …");
   await tellAnswer(report, phone, ada, adaFirst);
   await tellAnswer(report, phone, bruno, brunoFirst);
   const adaSecond = await phone.write(ada, "Do you remember what I told you first?");
@@ -99,9 +126,9 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   );
   report.check(!remembered.includes("Lyon"), "nothing of Bruno's conversation reached Ada's");
   await printTimelines(report, backend, phone, bot.token, [
-    ["Ada, first message", adaFirst],
-    ["Bruno, first message", brunoFirst],
-    ["Ada, second message", adaSecond],
+    ["Ada, first", adaFirst],
+    ["Bruno, first", brunoFirst],
+    ["Ada, second", adaSecond],
   ]);
 
   report.step("pulumi up again: nothing changes");
@@ -115,7 +142,7 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   report.check(second.code === 0, "the second pulumi up changed nothing");
 
   report.step("A changed worker: a skill is added, pulumi up builds it and rolls it out by digest");
-  writeDemoSkill();
+  addDemoSkill(projectRoot);
   const rollout = await stack.up(show());
   report.check(rollout.code === 0, "pulumi up succeeded and its rollout is done");
   if (rollout.code !== 0) say(rollout.output.split("\n").slice(-30).join("\n"));
@@ -136,10 +163,9 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
   report.check(last?.image === changed["workerImage"], "the answering worker runs the new digest");
 
   report.step("What it took");
-  const calls = await fetchJson<unknown>(`${cloud.fly.url}/local/usage`, cloud.fly.orgTokenFile);
-  report.line(`Fly usage: ${JSON.stringify(calls).slice(0, 300)}`);
+  const usage = usageSchema.parse(await fetchJson(`${cloud.fly.url}/local/usage`, cloud.fly.orgTokenFile));
+  report.line(`${usage.machines.length} machines ran for ${Math.round(usage.machineSeconds)} seconds in all`);
   const stats = await backend.run<Record<string, number>>("factory:queueStats");
-  report.line(`queue: ${JSON.stringify(stats)}`);
   report.check(stats["deadLetter"] === 0 && stats["processing"] === 0, "no message is left or given up");
 
   report.step("pulumi destroy: nothing stays behind");
@@ -152,9 +178,14 @@ async function runSteps(environment: LocalEnvironment, report: Report): Promise<
 async function tellAnswer(report: Report, phone: Phone, person: Person, sent: Sent): Promise<string> {
   const entry = await phone.answer(person, sent.after, COLD_ANSWER_MS);
   const text = entry?.body.text ?? "";
-  report.check(text.length > 0, `${person.first_name} got an answer: ${text.slice(0, 160)}`);
+  report.check(text.length > 0, `${person.first_name} got an answer: ${shortened(text)}`);
   return text;
 }
+
+/** Longest part of an answer that is shown, in characters. */
+const SHOWN_MAX = 90;
+const shortened = (text: string): string =>
+  text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX - 1)}…` : text;
 
 async function timesOf(backend: Backend, botToken: string, person: Person): Promise<MessageTimes[]> {
   const [botId = ""] = botToken.split(":");
@@ -171,6 +202,7 @@ async function printTimelines(
 ): Promise<void> {
   const attempts = await phone.webhookAttempts();
   const rows = [...(await timesOf(backend, botToken, ada)), ...(await timesOf(backend, botToken, bruno))];
+  const timelines: Timeline[] = [];
   for (const [title, sent] of messages) {
     const accepted = attempts.find((attempt) => attempt.updateId === sent.updateId && attempt.status === 202);
     // The first message of a person that the backend took at or after the phone sent it.
@@ -179,25 +211,20 @@ async function printTimelines(
       .sort((a, b) => a.enqueuedAt - b.enqueuedAt)
       .find((row) => accepted === undefined || row.enqueuedAt <= accepted.at + accepted.ms + 50);
     report.check(times !== undefined && accepted !== undefined, `${title}: accepted by the webhook with 202`);
-    if (times) report.line(`  ${timelineOf(times, sent.at, accepted ? accepted.at + accepted.ms : null)}`);
+    if (times === undefined) continue;
+    timelines.push({
+      title,
+      times,
+      sentAt: sent.at,
+      acceptedAt: accepted ? accepted.at + accepted.ms : null,
+    });
   }
+  report.line("");
+  for (const line of timelineLines(timelines)) report.line(line);
 }
 
-function writeDemoSkill(): void {
-  mkdirSync(demoSkill, { recursive: true });
-  const nonce = randomBytes(4).toString("hex");
-  const manifest = {
-    name: "demo-greeting",
-    version: "1.0.0",
-    description: "Greets a person by name.",
-    license: "Apache-2.0",
-  };
-  writeFileSync(join(demoSkill, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-  writeFileSync(
-    join(demoSkill, "SKILL.md"),
-    `---\nname: demo-greeting\ndescription: Greets a person by name (made by the demo, ${nonce}).\n---\n\nGreet the person by name, in one sentence.\n`,
-  );
-}
+/** What `/local/usage` of the embedded Fly says, as far as it is shown. */
+const usageSchema = z.object({ machineSeconds: z.number(), machines: z.array(z.unknown()) });
 
 async function fetchJson<T>(url: string, tokenFile: string): Promise<T> {
   const token = readFileSync(tokenFile, "utf8").trim();
@@ -231,8 +258,15 @@ async function checkNothingLeft(
 }
 
 main().then(
-  (code) => process.exit(code),
+  (code) => {
+    if (!interrupted) process.exit(code);
+  },
   (error: unknown) => {
+    if (interrupted) return;
+    if (error instanceof AlreadyRunning) {
+      complain(error.message);
+      process.exit(1);
+    }
     complain(`\nThe demo stopped: ${error instanceof Error ? error.message : String(error)}`);
     complain("Run `npm run demo` again: it starts clean, whatever this run left.");
     process.exit(1);

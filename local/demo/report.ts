@@ -1,4 +1,4 @@
-/** What the demo prints: numbered steps, checks that must hold, and the timeline of a message. */
+/** What the demo prints: numbered steps, checks that must hold, and the timelines of messages. */
 import { styleText } from "node:util";
 
 export interface Report {
@@ -16,13 +16,13 @@ export function createReport(steps: number, write: (line: string) => void, now: 
   return {
     step(title) {
       current += 1;
-      const elapsed = ((now() - started) / 1_000).toFixed(0).padStart(3);
+      const elapsed = Math.round((now() - started) / 1_000);
       write("");
       write(
         `${styleText("bold", `[${current}/${steps}] ${title}`)} ${styleText("dim", `(at ${elapsed} s)`)}`,
       );
     },
-    line: (text) => write(`      ${text}`),
+    line: (text) => write(`      ${text}`.trimEnd()),
     check(holds, claim) {
       if (!holds) failed.push(claim);
       const mark = holds ? styleText("green", "ok  ") : styleText("red", "FAIL");
@@ -51,20 +51,49 @@ export interface MessageTimes {
   image: string | null;
 }
 
-/** Phases in their order; a worker that was there before the message has no boot in its timeline. */
-export function timelineOf(times: MessageTimes, sentAt: number, acceptedAt: number | null): string {
-  const phases: Array<[string, number | null]> = [
-    ["webhook accepted", acceptedAt],
-    ["queued", times.enqueuedAt],
-    ["machine created", times.machineCreatedAt],
-    ["worker ready", times.workerReadyAt],
-    ["claimed", times.claimedAt],
-    ["hydrated", times.hydratedAt],
-    ["model done", times.modelDoneAt],
-    ["delivered", times.deliveredAt],
+export interface Timeline {
+  /** Whose message it is, as the column's title. */
+  title: string;
+  times: MessageTimes;
+  /** When the person sent it, ms since the epoch. */
+  sentAt: number;
+  /** When the webhook had answered 202, ms since the epoch. */
+  acceptedAt: number | null;
+}
+
+const FIRST_TITLE = "after it was sent";
+/** Clocks of two processes may differ by this much, ms. */
+const SKEW_MS = 1_000;
+
+const PHASES: ReadonlyArray<[string, (timeline: Timeline) => number | null]> = [
+  ["queued", ({ times }) => times.enqueuedAt],
+  ["webhook accepted", ({ acceptedAt }) => acceptedAt],
+  ["machine created", ({ times }) => times.machineCreatedAt],
+  ["worker ready", ({ times }) => times.workerReadyAt],
+  ["claimed", ({ times }) => times.claimedAt],
+  ["hydrated", ({ times }) => times.hydratedAt],
+  ["model done", ({ times }) => times.modelDoneAt],
+  ["delivered", ({ times }) => times.deliveredAt],
+];
+
+/** `340 ms`, `12.0 s`. */
+const shown = (ms: number): string =>
+  ms < 1_000 ? `${Math.max(0, Math.round(ms))} ms` : `${(ms / 1_000).toFixed(1)} s`;
+
+/** One line per phase, one column per message; a worker that was there before the message has no boot in it. */
+export function timelineLines(timelines: readonly Timeline[]): string[] {
+  const cell = (timeline: Timeline, at: number | null): string =>
+    at === null || at < timeline.sentAt - SKEW_MS ? "–" : shown(at - timeline.sentAt);
+  const rows = [
+    [FIRST_TITLE, ...timelines.map(({ title }) => title)],
+    ...PHASES.map(([name, at]) => [name, ...timelines.map((timeline) => cell(timeline, at(timeline)))]),
   ];
-  return phases
-    .filter((phase): phase is [string, number] => phase[1] !== null && phase[1] >= sentAt - 1_000)
-    .map(([name, at]) => `${name} ${Math.max(0, Math.round(at - sentAt))} ms`)
-    .join(" -> ");
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((text, column) =>
+        column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0),
+      )
+      .join("   "),
+  );
 }
