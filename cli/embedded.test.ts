@@ -164,7 +164,7 @@ describe("the operator CLI on a real deployment", () => {
     const wrong = await factory(["queue", "cancel", "not-an-id"]);
     expect(wrong.code).toBe(exitCodes.usage);
     expect(JSON.parse(wrong.out)).toMatchObject({
-      error: { message: 'messageId: "not-an-id" is not the id of anything in messageQueue.' },
+      error: { message: 'messageId: "not-an-id" is not the id of a message.' },
     });
   });
 

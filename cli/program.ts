@@ -1,4 +1,5 @@
 /** The whole command line: every command, its options and its help. */
+import { readFileSync } from "node:fs";
 import { Command, Help, type Option } from "commander";
 import { addAgents } from "./commands/agents.ts";
 import { addAudit } from "./commands/audit.ts";
@@ -39,6 +40,14 @@ function optionDescription(option: Option): string {
   return new Help().optionDescription(option);
 }
 
+/** The project's version; a clone's commit says more, but an unpacked archive has none. */
+function projectVersion(): string {
+  const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  return manifest.version;
+}
+
 export function buildProgram(io: Io): Command {
   const program = new Command("agent-factory")
     .description("Operates an environment of Agent Factory.")
@@ -47,6 +56,7 @@ export function buildProgram(io: Io): Command {
     .option("--convex-url <url>", "the environment of a deployment (https://<name>.convex.cloud)")
     .option("--actor <name>", "who the audit log names (default: cli:<your user name>)")
     .option("--yes", "answer questions with yes")
+    .version(projectVersion(), "--version", "print the version of Agent Factory")
     .showHelpAfterError("(--help shows the usage)")
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false, optionDescription })
     .addHelpText("after", EPILOGUE)

@@ -328,6 +328,100 @@ describe("telegram", () => {
   });
 });
 
+describe("telegram status of a bot without its token", () => {
+  it("says where the token goes, since nothing could be connected", async () => {
+    deployment.on("telegramWebhookStatus", () => ({
+      secretRef: "telegram.botToken.support",
+      configured: false,
+      drift: ["no active 'telegram.botToken.support' secret"],
+      currentUrl: null,
+      pendingUpdateCount: 0,
+      lastErrorMessage: null,
+    }));
+    const { out, err } = await factory(["telegram", "status", "support"]);
+    expect(out).toContain("Webhook   none");
+    expect(err).toContain("secrets set telegram.botToken.support");
+    expect(err).not.toContain("telegram connect");
+  });
+});
+
+describe("rollouts status", () => {
+  it("does not answer for a revision that was never applied", async () => {
+    deployment.on("rolloutStatus", () => ({ ...rollout, phase: "none", finished: true, revision: 8 }));
+    const { code, out, err } = await factory(["rollouts", "status", "--revision", "99"]);
+    expect(code).toBe(exitCodes.notFound);
+    expect(out).toBe("");
+    expect(err).toContain("Revision 99 has not been applied: revision 8 is in force.");
+    expect((await factory(["rollouts", "status", "--revision", "3"])).code).toBe(exitCodes.ok);
+    deployment.on("rolloutStatus", () => answers["rolloutStatus"]);
+  });
+
+  it("shows while it waits what it waits for, once per change and twice a minute", async () => {
+    let calls = 0;
+    deployment.on("rolloutStatus", () => {
+      calls += 1;
+      return calls < 30
+        ? { ...rollout, phase: calls < 3 ? "canary" : "replacing" }
+        : { ...rollout, phase: "done", finished: true, finishedAt: NOW };
+    });
+    const { code, err } = await factory(["rollouts", "status", "--wait", "5m"]);
+    expect(code).toBe(exitCodes.ok);
+    expect(err.trim().split("\n")).toEqual([
+      "revision 8: canary, 1/2 new workers ready, 1 old (waiting for 0 ms)",
+      "revision 8: replacing, 1/2 new workers ready, 1 old (waiting for 4.0 s)",
+      "revision 8: replacing, 1/2 new workers ready, 1 old (waiting for 34 s)",
+    ]);
+    deployment.on("rolloutStatus", () => answers["rolloutStatus"]);
+  });
+});
+
+describe("what is not there", () => {
+  it("is not found when a secret is to be removed", async () => {
+    deployment.on("removeSecret", () => ({ removed: 0, more: false }));
+    const { code, err } = await factory(["secrets", "remove", "nosuch", "--yes"]);
+    expect(code).toBe(exitCodes.notFound);
+    expect(err).toContain("There is no secret 'nosuch'.");
+    deployment.on("removeSecret", () => answers["removeSecret"]);
+  });
+
+  it("is called by its name, also inside a list", async () => {
+    deployment.on("replayDeadLetters", () => {
+      throw new Error(
+        'Uncaught ArgumentValidationError: Value does not match validator.\n\nPath: .messageIds[0]\nValue: "foo"\nValidator: v.id("messageQueue")',
+      );
+    });
+    const { code, err } = await factory(["dead-letters", "replay", "foo", "--yes"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain('messageIds[0]: "foo" is not the id of a message.');
+    deployment.on("replayDeadLetters", () => answers["replayDeadLetters"]);
+  });
+
+  it("is a cursor of another list", async () => {
+    deployment.on("listDeadLetters", () => {
+      throw new Error("Uncaught Error: InvalidCursor: Tried to run a query …");
+    });
+    const { code, err } = await factory(["dead-letters", "list", "--cursor", "junk"]);
+    expect(code).toBe(exitCodes.usage);
+    expect(err).toContain("--cursor is not where a page of this very list ended.");
+    deployment.on("listDeadLetters", () => answers["listDeadLetters"]);
+  });
+});
+
+describe("--json", () => {
+  it.each([
+    [["--json", "queue", "timeline"], "missing required argument 'conversationId'"],
+    [["--json", "queue"], "A command is missing."],
+    [["nosuch", "--json"], "unknown command 'nosuch'"],
+    [["queue", "stats", "--json", "--nosuch"], "unknown option '--nosuch'"],
+  ])("is one document for wrong usage, too: %j", async (argv, words) => {
+    const { code, out } = await factory(argv);
+    expect(code).toBe(exitCodes.usage);
+    expect(JSON.parse(out)).toEqual({
+      error: { code: "usage", message: words, next: "--help shows the usage", exitCode: exitCodes.usage },
+    });
+  });
+});
+
 describe("queue", () => {
   it("lists messages as a table and says how to go on", async () => {
     const { out } = await factory(["queue", "list", "--status", "queued"]);

@@ -34,7 +34,16 @@ const nextOf: Partial<Record<FactoryErrorData["code"], string>> = {
 
 /** How Convex says that an argument is no id of the table that it should be of. */
 const WRONG_ID =
-  /ArgumentValidationError[\s\S]*\nPath: \.(?<field>\w+)\nValue: (?<value>"[^\n]{0,200}")\nValidator: v\.id\("(?<table>\w+)"\)/;
+  /ArgumentValidationError[\s\S]*\nPath: \.(?<field>\w+(?:\[\d+\])?)\nValue: (?<value>"[^\n]{0,200}")\nValidator: v\.id\("(?<table>\w+)"\)/;
+
+/** What the rows of a table are called. */
+const nounOf: Partial<Record<string, string>> = {
+  messageQueue: "a message",
+  outbox: "a part of a reply",
+  pushJobs: "a push job",
+  broadcasts: "a broadcast",
+  webhookEvents: "a webhook event",
+};
 
 /** A bot's or another secret that is not there is imported, not deployed. */
 function missingSecret(code: FactoryErrorData["code"], message: string): string | null {
@@ -45,12 +54,26 @@ function missingSecret(code: FactoryErrorData["code"], message: string): string 
 const isKnown = (code: string): code is FactoryErrorData["code"] => code in exitCodeOf;
 
 /** Texts of the platform, in the order in which they are tried. */
-const platformFailures: ReadonlyArray<{ pattern: RegExp; code: string; exit: ExitCode; next: string }> = [
+const platformFailures: ReadonlyArray<{
+  pattern: RegExp;
+  code: string;
+  exit: ExitCode;
+  /** Instead of the platform's own. */
+  text?: string;
+  next: string;
+}> = [
   {
     pattern: /Could not find (public )?function/,
     code: "old_backend",
     exit: exitCodes.failed,
     next: "The deployment runs an older backend than this CLI: pulumi up --stack <name>",
+  },
+  {
+    pattern: /InvalidCursor/,
+    code: "invalid_argument",
+    exit: exitCodes.usage,
+    text: "--cursor is not where a page of this very list ended.",
+    next: "Begin without --cursor and copy the one that the page before ends with.",
   },
   {
     pattern: /ArgumentValidationError|does not match (the )?validator/i,
@@ -77,7 +100,7 @@ export function failureOf(name: string, status: number, refusal: Refusal): CliEr
   const wrongId = WRONG_ID.exec(message)?.groups;
   if (wrongId) {
     const { field = "", value = "", table = "" } = wrongId;
-    const what = `${field}: ${value} is not the id of anything in ${table}.`;
+    const what = `${field}: ${value} is not the id of ${nounOf[table] ?? `anything in ${table}`}.`;
     return new CliError(
       exitCodes.usage,
       "invalid_argument",
@@ -86,7 +109,9 @@ export function failureOf(name: string, status: number, refusal: Refusal): CliEr
     );
   }
   const known = platformFailures.find(({ pattern }) => pattern.test(message));
-  if (known) return new CliError(known.exit, known.code, `factory:${name}: ${message}`, known.next);
+  if (known) {
+    return new CliError(known.exit, known.code, known.text ?? `factory:${name}: ${message}`, known.next);
+  }
   return new CliError(
     exitCodes.failed,
     "failed",
@@ -101,7 +126,9 @@ function refusedByDeployment(status: number, { code, message }: { code: string; 
     wrongKey ? exitCodes.usage : exitCodes.failed,
     code,
     message,
-    wrongKey ? "Export the deploy key of this very deployment as CONVEX_DEPLOY_KEY." : null,
+    wrongKey
+      ? "Export the key of this very deployment: as CONVEX_DEPLOY_KEY, a self-hosted backend's as CONVEX_SELF_HOSTED_ADMIN_KEY."
+      : null,
   );
 }
 

@@ -29,6 +29,9 @@ export function addBroadcast(program: Command, io: Io): void {
               ),
           );
           out.result(report, () => [
+            ...(report.totalTargets === 0
+              ? [`Nobody of company ${companyId} has an active binding: npm run factory -- bindings list`]
+              : []),
             `Broadcast ${report.broadcastId}: ${report.enqueued} of ${report.totalTargets} enqueued, ${report.failed} failed.`,
             `Who got it: npm run factory -- broadcast report ${companyId} ${report.broadcastId}`,
           ]);

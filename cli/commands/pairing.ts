@@ -5,6 +5,13 @@ import type { Io } from "../io.ts";
 import { ago, parseDuration, when } from "../output/time.ts";
 import { action } from "./session.ts";
 
+/** A phone cannot open the local environment's bot, which only looks like Telegram's. */
+function linkLines(deepLink: string | null, local: boolean): string[] {
+  if (local)
+    return ["", "The local bot is in no phone: `npm run chat`, and send it what stands at `By hand`."];
+  return deepLink === null ? [] : ["", renderUnicodeCompact(deepLink)];
+}
+
 export function addPairing(program: Command, io: Io): void {
   const pairing = program
     .command("pairing")
@@ -21,7 +28,7 @@ export function addPairing(program: Command, io: Io): void {
       action(
         io,
         async (
-          { backend, out, actor },
+          { backend, out, actor, target },
           consumerUserId: string,
           options: { agent: string; company?: string; ttl: string },
         ) => {
@@ -37,7 +44,7 @@ export function addPairing(program: Command, io: Io): void {
             `Link      ${created.deepLink ?? "none yet: no bot's webhook is configured"}`,
             `Usable    until ${when(created.expiresAt)} (${ago(created.expiresAt, io.now())}), once`,
             `By hand   /start ${created.code}`,
-            ...(created.deepLink === null ? [] : ["", renderUnicodeCompact(created.deepLink)]),
+            ...linkLines(created.deepLink, target.adminKeyFile !== null),
           ]);
         },
       ),

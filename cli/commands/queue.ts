@@ -120,7 +120,11 @@ export function addQueue(program: Command, io: Io): void {
       action(io, async ({ backend, out }, conversationId: string, options: { limit: string }) => {
         const limit = parseWhole("--limit", options.limit, 1, 50);
         const rows = await backend.run("messageTimeline", { conversationId, limit });
-        out.result(rows, () => (rows.length === 0 ? ["No messages."] : timelineLines(out, rows)));
+        out.result(rows, () =>
+          rows.length === 0
+            ? [`No messages of conversation ${conversationId}: \`queue list --status done\` shows the names.`]
+            : timelineLines(out, rows),
+        );
       }),
     );
 

@@ -3,22 +3,35 @@ import type { Backend, Result } from "../backend/client.ts";
 import { CliError, exitCodes, notFound } from "../errors.ts";
 import { parseWhole } from "../input/numbers.ts";
 import type { Io } from "../io.ts";
-import { ago, parseDuration } from "../output/time.ts";
+import { ago, duration, parseDuration } from "../output/time.ts";
 import { action } from "./session.ts";
 
 type Status = NonNullable<Result<"rolloutStatus">>;
 
 const POLL_MS = 2_000;
 
+/** A phase that lasts longer than this is told again. */
+const SIGN_OF_LIFE_MS = 30_000;
+
+const progressOf = (status: Status): string =>
+  `revision ${status.revision}: ${status.phase}, ${status.workersNewReady}/${status.workersNew} new workers ready, ${status.workersOld} old`;
+
 /** Waits until the rollout ended, at most `waitMs`. */
 async function waitForEnd(
   read: () => Promise<Status>,
   waitMs: number,
   io: Pick<Io, "now" | "pause">,
+  note: (text: string) => void,
 ): Promise<Status> {
-  const deadline = io.now() + waitMs;
+  const start = io.now();
   let status = await read();
-  while (!status.finished && io.now() < deadline) {
+  let told = { text: "", at: 0 };
+  while (!status.finished && io.now() < start + waitMs) {
+    const text = progressOf(status);
+    if (text !== told.text || io.now() - told.at >= SIGN_OF_LIFE_MS) {
+      told = { text, at: io.now() };
+      note(`${text} (waiting for ${duration(told.at - start)})`);
+    }
     await io.pause(POLL_MS);
     status = await read();
   }
@@ -65,7 +78,14 @@ export function addRollouts(program: Command, io: Io): void {
         const status =
           options.wait === undefined
             ? await read()
-            : await waitForEnd(read, parseDuration("--wait", options.wait), io);
+            : await waitForEnd(read, parseDuration("--wait", options.wait), io, (text) => out.note(text));
+        // The latest state is the answer to a revision that began no rollout, such as one of policies alone.
+        if (revision !== undefined && revision > status.revision) {
+          throw notFound(
+            `Revision ${revision} has not been applied: revision ${status.revision} is in force.`,
+            "npm run factory -- config history",
+          );
+        }
         out.result(status, () => linesOf(status, io.now()));
         if (status.phase === "rolled_back") {
           throw new CliError(

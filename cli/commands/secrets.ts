@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Backend, Result } from "../backend/client.ts";
-import { CliError, exitCodes } from "../errors.ts";
+import { CliError, exitCodes, notFound } from "../errors.ts";
 import { readSecretValue } from "../input/secretValue.ts";
 import type { Io } from "../io.ts";
 import { action } from "./session.ts";
@@ -58,6 +58,9 @@ export function addSecrets(program: Command, io: Io): void {
           const step = await backend.run("removeSecret", { secretRef, actor });
           removed += step.removed;
           if (!step.more) {
+            if (removed === 0) {
+              throw notFound(`There is no secret '${secretRef}'.`, "npm run factory -- secrets status");
+            }
             out.result({ secretRef, removed }, () => [`${removed} version(s) of ${secretRef} removed.`]);
             return;
           }

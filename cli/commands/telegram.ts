@@ -6,6 +6,13 @@ import { action } from "./session.ts";
 const bot = (agentKey: string | undefined): { agentKey?: string } =>
   agentKey === undefined ? {} : { agentKey };
 
+/** Without its token a bot cannot be connected. */
+function nextOf(drift: readonly string[], secretRef: string, agentKey: string | undefined): string {
+  return drift.some((line) => line.startsWith("no active '"))
+    ? `Pipe the bot's token into: npm run factory -- secrets set ${secretRef}`
+    : `npm run factory -- telegram connect${agentKey === undefined ? "" : ` ${agentKey}`}`;
+}
+
 export function addTelegram(program: Command, io: Io): void {
   const telegram = program
     .command("telegram")
@@ -20,9 +27,9 @@ export function addTelegram(program: Command, io: Io): void {
         const status = await backend.run("telegramWebhookStatus", bot(agentKey));
         out.result(status, () => [
           `Bot       ${status.secretRef}`,
-          `Webhook   ${status.currentUrl ?? ""}`.trimEnd(),
+          `Webhook   ${status.currentUrl === null || status.currentUrl === "" ? "none" : status.currentUrl}`,
           `Waiting   ${status.pendingUpdateCount} updates`,
-          ...(status.lastErrorMessage === null ? [] : [`Last error  ${status.lastErrorMessage}`]),
+          ...(status.lastErrorMessage === null ? [] : [`Error     ${status.lastErrorMessage}`]),
           ...(status.drift.length === 0
             ? ["As it should be."]
             : status.drift.map((line) => `Differs: ${line}`)),
@@ -32,7 +39,7 @@ export function addTelegram(program: Command, io: Io): void {
             exitCodes.failed,
             "drift",
             `The webhook of ${status.secretRef} is not as it should be.`,
-            `npm run factory -- telegram connect${agentKey === undefined ? "" : ` ${agentKey}`}`,
+            nextOf(status.drift, status.secretRef, agentKey),
           );
         }
       }),

@@ -24,7 +24,7 @@ export function addWebhooks(program: Command, io: Io): void {
       const now = io.now();
       out.result(page, () =>
         page.events.length === 0
-          ? [`No events are ${state}.`]
+          ? [`No ${state} events.`]
           : [
               ...out.table(
                 [

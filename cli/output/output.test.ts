@@ -33,6 +33,23 @@ describe("a table", () => {
     expect(tableLines(wide, [text], plain)[1]).toBe(text);
   });
 
+  it("gives each row lines of its own where even that would let lines wrap", () => {
+    const wide = [
+      { title: "ID", cell: (row: string) => row },
+      { title: "MISSING", cell: () => null },
+      { title: "LAST ERROR", cell: (row: string) => `${row} failed at its end` },
+    ];
+    const rows = ["k1".padEnd(20, "x"), "k2"];
+    expect(tableLines(wide, rows, { ...plain, width: 46 })).toEqual([
+      `ID          ${rows[0]}`,
+      `LAST ERROR  ${rows[0]} failed at its end`,
+      "",
+      "ID          k2",
+      "LAST ERROR  k2 failed at its end",
+    ]);
+    expect(tableLines(wide, rows, { ...plain, width: 47 })[0]).toMatch(/^ID +MISSING +LAST ERROR$/);
+  });
+
   it("obeys no control characters of what it shows", () => {
     const lines = tableLines(columns, [{ name: "\u001b[2Jboo\nline", n: 1 }], plain);
     expect(lines[1]).toBe("\\x1b[2Jboo⏎line  1");

@@ -10,11 +10,13 @@ export interface Column<Row> {
 
 const GAP = "  ";
 const NONE = "–";
-const CELL_MIN = 8;
+/** What has to be left of the last column, in characters, for a table to be read at all. */
+const LAST_MIN = 16;
 
 /**
- * The lines of a table, header first. The last column is cut when the terminal is too narrow; output that goes
- * to a file is never cut.
+ * The lines of a table, header first. In a terminal that is too narrow the last column is cut, and where that does not
+ * help, each row becomes a block of its own, a line per column: a table whose lines wrap can be read by nobody. Output
+ * that goes to a file is never cut.
  */
 export function tableLines<Row>(
   columns: ReadonlyArray<Column<Row>>,
@@ -33,7 +35,9 @@ export function tableLines<Row>(
   const last = columns.length - 1;
   if (width !== null) {
     const before = widths.slice(0, last).reduce((sum, columnWidth) => sum + columnWidth + GAP.length, 0);
-    widths[last] = Math.min(widths[last] ?? 0, Math.max(CELL_MIN, width - before));
+    const needed = Math.min(widths[last] ?? 0, LAST_MIN);
+    if (before + needed > width) return blocks(columns, cells, bold);
+    widths[last] = Math.min(widths[last] ?? 0, width - before);
   }
   const line = (values: readonly string[]): string =>
     values
@@ -45,4 +49,19 @@ export function tableLines<Row>(
       })
       .join(GAP);
   return [bold(line(columns.map((column) => column.title))), ...cells.map(line)];
+}
+
+/** Each row on lines of its own, without what is missing. */
+function blocks(
+  columns: ReadonlyArray<{ title: string }>,
+  cells: readonly string[][],
+  bold: (text: string) => string,
+): string[] {
+  const width = Math.max(...columns.map(({ title }) => title.length));
+  return cells.flatMap((values, row) => [
+    ...(row === 0 ? [] : [""]),
+    ...values.flatMap((value, index) =>
+      value === NONE ? [] : [`${bold((columns[index]?.title ?? "").padEnd(width))}${GAP}${value}`],
+    ),
+  ]);
 }
