@@ -3,42 +3,68 @@
  * and the command that sets it. Platform credentials are not config: they come from the environment
  * (FLY_API_TOKEN, CONVEX_DEPLOY_KEY, …), so that rotating one rewrites no resource and none reaches the state.
  */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import * as z from "zod";
+import { problemsOf } from "./configProblems.ts";
 import { isLoopbackUrl } from "./platform/urls.ts";
+import { policyProblems } from "./policyProblems.ts";
 
-const agentKey = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, _ or -");
-const envName = z.string().regex(/^[A-Z][A-Z0-9_]{0,39}$/, "expected UPPER_CASE of at most 40 characters");
+export const agentKey = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "expected letters, digits, _ or -");
+export const envName = z
+  .string()
+  .regex(/^[A-Z][A-Z0-9_]{0,39}$/, "expected UPPER_CASE of at most 40 characters");
 const baseUrl = z
-  .url()
+  .string()
   .refine(
-    (url) => url.startsWith("https://") || isLoopbackUrl(url),
-    "expected https:// (http:// only on loopback)",
+    (url) => URL.canParse(url) && (url.startsWith("https://") || isLoopbackUrl(url)),
+    "expected a URL with https:// (http:// only on loopback)",
   );
+const modelName = z
+  .string()
+  .regex(/^[a-z0-9-]+\/.+$/, "expected <provider>/<model>, for example openai/gpt-5-mini");
+/** `pulumi config set --path` stores 9464 and true as what they look like; a process's environment is text. */
+const envValue = z
+  .union([z.string(), z.number(), z.boolean()], "expected text, a number, true or false")
+  .transform(String);
+const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
+const keyId = z.string().regex(/^[a-z0-9]{1,16}$/, "expected up to 16 lower-case letters and digits");
+const keyIds = z.array(keyId).min(1).max(8).refine(distinct, "names an id twice");
 
 const flySchema = z.strictObject({
   /** Slug of the Fly organization that owns the app. */
   organization: z.string().min(1),
-  /** Tried in order when a region has no capacity. */
-  regions: z.array(z.string().min(3)).min(1),
+  /** Codes of Fly's regions, tried in order when one has no capacity. */
+  regions: z
+    .array(z.string().regex(/^[a-z]{3}$/, "expected the three letters of a Fly region, for example fra"))
+    .min(1),
   /**
    * Name of the app; by default `af-<stack>-<owner id>`. Set it to import an app made by hand. Another name moves the
    * environment: the new app is made, filled and rolled out to, the turns that run in the former one end there, then it
    * is deleted (docs/operations.md). Another organization alone is refused: a name cannot exist twice, so change both.
    */
-  appName: z.string().min(1).optional(),
+  appName: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]*$/, "expected lower-case letters, digits and hyphens")
+    .optional(),
   /** Take over an app of that name even though it carries no owner's mark yet. */
   adoptUnowned: z.boolean().default(false),
+  /** Size of every machine. */
   guest: z
     .strictObject({
+      /** `shared`: a share of a core, more for moments; `performance`: cores of its own. */
       cpuKind: z.enum(["shared", "performance"]).default("shared"),
       cpus: z.number().int().min(1).max(16).default(1),
+      /** MB, a multiple of 256. OpenClaw needs about 1.4 GB after some turns; above 2048 machines cannot suspend. */
       memoryMb: z.number().int().min(256).multipleOf(256).default(2_048),
     })
     .prefault({}),
+  /** GB of a volume per machine; null: none, since what a worker holds is in its snapshots. */
   volumeSizeGb: z.number().int().min(1).max(500).nullable().default(null),
   /** Life of the app-scoped token that the backend scales with, hours; rotated after two thirds of it. */
   tokenExpiryHours: z.number().int().min(1).max(8_760).default(2_160),
+  /** Fly's endpoints; others only for emulators and proxies. */
   apiUrl: baseUrl.default("https://api.machines.dev"),
   graphqlUrl: baseUrl.default("https://api.fly.io/graphql"),
   registryUrl: baseUrl.default("https://registry.fly.io"),
@@ -48,6 +74,7 @@ const convexSchema = z.discriminatedUnion("mode", [
   /** A deployment that exists: needs CONVEX_DEPLOY_KEY in the environment. */
   z.strictObject({
     mode: z.literal("existing"),
+    /** The deployment's `.convex.cloud` URL. */
     url: baseUrl,
     /** Where HTTP actions are served, when not at the deployment's `.convex.site` URL: a custom domain. */
     siteUrl: baseUrl.optional(),
@@ -55,16 +82,19 @@ const convexSchema = z.discriminatedUnion("mode", [
   /** Project and deployment made by the stack: needs CONVEX_TEAM_TOKEN in the environment. */
   z.strictObject({
     mode: z.literal("provisioned"),
+    /** Project in the token's team, made when it is not there. */
     projectName: z.string().min(1),
     /** Unique inside the project; by default the stack's name. */
     reference: z.string().min(1).optional(),
+    /** Convex deletes `preview` deployments by itself after some days. */
     type: z.enum(["prod", "dev", "preview"]).default("prod"),
+    /** Of a new deployment, for example aws-eu-west-1; by default Convex chooses. Another one is another deployment. */
     region: z.string().min(1).optional(),
     managementUrl: baseUrl.default("https://api.convex.dev/v1"),
     /** As in mode `existing`. */
     siteUrl: baseUrl.optional(),
   }),
-  /** A self-hosted backend: needs CONVEX_SELF_HOSTED_ADMIN_KEY in the environment. */
+  /** A self-hosted backend, where functions and HTTP actions have a URL each: needs CONVEX_SELF_HOSTED_ADMIN_KEY. */
   z.strictObject({ mode: z.literal("selfHosted"), url: baseUrl, siteUrl: baseUrl }),
 ]);
 
@@ -80,6 +110,7 @@ const imageSchema = z.discriminatedUnion("builder", [
   /** docker buildx on this machine. */
   z.strictObject({
     builder: z.literal("docker"),
+    /** As buildx names it; Fly's machines are amd64. */
     platform: z.string().default("linux/amd64"),
     /** Where layers are kept between builds, for example `type=gha` in a workflow; by default on this machine. */
     cache: z
@@ -99,29 +130,55 @@ const imageSchema = z.discriminatedUnion("builder", [
 
 const modelSchema = z.strictObject({
   /** `<provider>/<model>`, for example openai/gpt-5-mini or moonshot/kimi-k2.5. */
-  name: z.string().regex(/^[a-z0-9-]+\/.+$/, "expected <provider>/<model>"),
+  name: modelName,
   /** OpenAI-compatible endpoint, when it is not the provider's own. */
   baseUrl: baseUrl.optional(),
-  fallbacks: z.array(z.string().regex(/^[a-z0-9-]+\/.+$/)).default([]),
+  /** Tried in order when the model fails; each needs its provider's key in `modelKeys`. */
+  fallbacks: z.array(modelName).default([]),
 });
 
+/** What a profile may be granted; the worker has the last word (`runtime/worker/src/agent/toolPolicy.ts`). */
+export const GRANTABLE_TOOLS = ["exec", "process", "web_fetch", "web_search", "image", "pdf"] as const;
+
 const agentSchema = z.strictObject({
+  /** Its name everywhere: in pairings, bots, the API. `default` answers whoever is bound to nobody. */
   agentKey,
   /** The operator's own label of this profile. */
-  version: z.string().min(1).default("1"),
-  /** Files relative to the project's root. */
+  version: envValue.pipe(z.string().min(1)).default("1"),
+  /** Markdown, relative to the project's root: who the agent is. */
   soulFile: z.string().min(1),
+  /** Markdown, likewise: whom it works for. */
   clientFile: z.string().min(1).optional(),
+  /** Names of folders in `runtime/worker/skills`; the others of the image are not for this agent. Default: none. */
   skills: z.array(z.string().min(1)).default([]),
+  /** false: kept, and refuses new messages. */
   enabled: z.boolean().default(true),
-  bridge: z.record(z.string(), z.unknown()).optional(),
+  /** Tools beyond the safe set. Commands (`exec`, `process`) are had only with `turn.dedication: conversation`. */
+  allowTools: z.array(z.enum(GRANTABLE_TOOLS)).default([]),
+  /** Where a consumer app serves functions that are this agent's tools. */
+  bridge: z
+    .strictObject({
+      enabled: z.boolean(),
+      baseUrl: baseUrl.optional(),
+      serviceId: z.string().min(1).optional(),
+      appKey: z.string().min(1).optional(),
+      /** Secrets of the backend's store that hold the key, and the base URLs by app. */
+      serviceKeySecretRef: z.string().min(1).optional(),
+      appBaseUrlMapJsonSecretRef: z.string().min(1).optional(),
+    })
+    .optional(),
+  /** JSON, relative to the project's root: these functions, `[{key, description, parameters}]`. */
+  bridgeFunctionsFile: z.string().min(1).optional(),
 });
 
 const telegramSchema = z
   .strictObject({
     apiUrl: baseUrl.default("https://api.telegram.org"),
+    /** Route a message to the agent that its sender is bound to; default true. */
     resolveAgentKeyFromBinding: z.boolean().optional(),
+    /** Agent of senders without a binding; default `default`. */
     fallbackAgentKey: agentKey.optional(),
+    /** Refuse senders without a binding, who are told once; default false. */
     requireBindingForTelegram: z.boolean().optional(),
   })
   .prefault({});
@@ -146,17 +203,9 @@ const policiesSchema = z
 const keysSchema = z
   .strictObject({
     /** Master keys of the secret store; the last encrypts, all decrypt. */
-    secretKeyIds: z
-      .array(z.string().regex(/^[a-z0-9]{1,16}$/))
-      .min(1)
-      .max(8)
-      .default(["k1"]),
+    secretKeyIds: keyIds.default(["k1"]),
     /** Webhook secrets; the last is current, the one before it is still accepted. */
-    webhookSecretIds: z
-      .array(z.string().regex(/^[a-z0-9]{1,16}$/))
-      .min(1)
-      .max(8)
-      .default(["w1"]),
+    webhookSecretIds: keyIds.default(["w1"]),
   })
   .prefault({});
 
@@ -169,60 +218,66 @@ const rolloutSchema = z
   })
   .prefault({});
 
-const stackSchema = z.strictObject({
+/** Variables of the machines that have a key of their own, by that key. */
+const OWN_KEYS: Readonly<Record<string, string>> = {
+  OPENCLAW_AGENT_MODEL: "model.name",
+  OPENCLAW_MODEL_BASE_URL: "model.baseUrl",
+  OPENCLAW_AGENT_MODEL_FALLBACKS: "model.fallbacks",
+};
+
+/** What the shape of workerEnv cannot say. */
+function workerEnvProblems(env: unknown): string[] {
+  const names = typeof env === "object" && env !== null ? Object.keys(env) : [];
+  return names.flatMap((name) => {
+    const own = OWN_KEYS[name];
+    if (own !== undefined) return [`workerEnv.${name}: is set by ${own}`];
+    return name.endsWith("_API_KEY")
+      ? [`workerEnv.${name}: is a secret, and workerEnv is plain text: set modelKeys.${name} with --secret`]
+      : [];
+  });
+}
+
+export const stackSchema = z.strictObject({
   fly: flySchema,
   convex: convexSchema,
   image: imageSchema,
   model: modelSchema,
   /** Agent profiles that the stack owns; others made through the backend are left alone. */
-  agents: z.array(agentSchema).min(1),
+  agents: z
+    .array(agentSchema)
+    .min(1)
+    .refine((agents) => distinct(agents.map((agent) => agent.agentKey)), "name an agentKey twice"),
   telegram: telegramSchema,
   policies: policiesSchema,
   rollout: rolloutSchema,
   keys: keysSchema,
-  /** Plain environment of every machine. */
-  workerEnv: z.record(envName, z.string()).default({}),
+  /** Plain environment of every machine; secrets belong in `modelKeys`. */
+  workerEnv: z.record(envName, envValue).default({}),
   /** Refuse to destroy what holds data. */
   protect: z.boolean().default(false),
 });
 
 export type StackConfig = z.output<typeof stackSchema>;
 
-const objectKeys = [
-  "fly",
-  "convex",
-  "image",
-  "model",
-  "agents",
-  "telegram",
-  "policies",
-  "rollout",
-  "keys",
-  "workerEnv",
-  "protect",
-] as const;
-const secretKeys = ["telegramBotTokens", "modelKeys"] as const;
-
-const secretMapSchema = z.record(z.string(), z.string().min(1));
+/** Maps of secrets, encrypted in the stack's file; `loadConfig.ts` reads them. */
+export const secretKeys = ["telegramBotTokens", "modelKeys"] as const;
+export type SecretKey = (typeof secretKeys)[number];
 
 /** Parses plain values (shape: the keys above). Returns all problems, each with its key. */
 export function parseStackConfig(
   values: Record<string, unknown>,
 ): { ok: true; config: StackConfig } | { ok: false; problems: string[] } {
-  const known = new Set<string>([...objectKeys, ...secretKeys]);
-  const unknown = Object.keys(values).filter((key) => !known.has(key));
-  const parsed = stackSchema.safeParse(
-    Object.fromEntries(
-      objectKeys.filter((key) => values[key] !== undefined).map((key) => [key, values[key]]),
-    ),
+  const secrets: readonly string[] = secretKeys;
+  const given = Object.fromEntries(
+    Object.entries(values).filter(([key, value]) => value !== undefined && !secrets.includes(key)),
   );
+  const parsed = stackSchema.safeParse(given);
   const problems = [
-    ...unknown.map((key) => `${key}: unknown key; known are ${[...known].join(", ")}`),
-    ...(parsed.success
-      ? []
-      : parsed.error.issues.map((issue) => `${issue.path.join(".") || "config"}: ${issue.message}`)),
+    ...(parsed.success ? [] : problemsOf(stackSchema, parsed.error, given, secretKeys)),
+    ...workerEnvProblems(given["workerEnv"]),
+    ...policyProblems(given),
   ];
-  if (!parsed.success || problems.length > 0) return { ok: false, problems };
+  if (!parsed.success || problems.length > 0) return { ok: false, problems: [...new Set(problems)] };
   return { ok: true, config: parsed.data };
 }
 
@@ -231,48 +286,4 @@ export interface StackSecrets {
   telegramBotTokens: pulumi.Output<Record<string, string>>;
   telegramAgentKeys: string[];
   modelKeys: pulumi.Output<Record<string, string>>;
-}
-
-/**
- * Reads the stack's config.
- * @throws Error listing every problem, with the command that sets a key.
- */
-export function loadStackConfig(source = new pulumi.Config()): {
-  config: StackConfig;
-  secrets: StackSecrets;
-} {
-  const values: Record<string, unknown> = {};
-  const problems: string[] = [];
-  for (const key of objectKeys) {
-    try {
-      const value = source.getObject<unknown>(key);
-      if (value !== undefined) values[key] = value;
-    } catch {
-      // Pulumi's own message would print the value; the key is enough to find it.
-      problems.push(`${key}: not valid JSON or YAML`);
-    }
-  }
-  const result = parseStackConfig(values);
-  if (!result.ok) problems.push(...result.problems);
-  const tokens = secretMapSchema.safeParse(source.getObject("telegramBotTokens") ?? {});
-  if (!tokens.success) problems.push("telegramBotTokens: expected a map of agent key to bot token");
-  const keys = z.record(envName, z.string().min(1)).safeParse(source.getObject("modelKeys") ?? {});
-  if (!keys.success) problems.push("modelKeys: expected a map such as OPENAI_API_KEY to its value");
-  if (!result.ok || !tokens.success || !keys.success || problems.length > 0) {
-    throw new Error(
-      [
-        `The config of this stack has ${problems.length} problem(s):`,
-        ...problems.map((problem) => `  - agent-factory:${problem}`),
-        "Set a key with `pulumi config set --path 'agent-factory:<key>' <value>` (secrets with --secret), or edit the stack's Pulumi.<stack>.yaml.",
-      ].join("\n"),
-    );
-  }
-  return {
-    config: result.config,
-    secrets: {
-      telegramBotTokens: pulumi.secret(tokens.data),
-      telegramAgentKeys: Object.keys(tokens.data).sort(),
-      modelKeys: pulumi.secret(keys.data),
-    },
-  };
 }

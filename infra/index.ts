@@ -1,13 +1,19 @@
 /** One environment: `pulumi up --stack <name>`. Composition only; what things are is in components/. */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { Environment } from "./components/environment.ts";
-import { loadStackConfig } from "./config.ts";
+import { loadStackConfig } from "./loadConfig.ts";
 
-const { config, secrets } = loadStackConfig();
+const root = path.resolve(__dirname, "..");
+const { config, secrets, warnings } = loadStackConfig((file) => {
+  const full = path.resolve(root, file);
+  return fs.existsSync(full) ? fs.readFileSync(full, "utf8") : null;
+});
+for (const warning of warnings) void pulumi.log.warn(warning);
 
 const environment = new Environment("environment", {
-  root: path.resolve(__dirname, ".."),
+  root,
   project: pulumi.getProject(),
   stack: pulumi.getStack(),
   config,

@@ -42,20 +42,10 @@ export function runtimeConfigOf(config: StackConfig, deployed: DeployedParts): R
   if (!result.ok) {
     throw new Error(
       [
-        `The policies of this stack have ${result.problems.length} problem(s):`,
-        ...result.problems.map((problem) => `  - agent-factory:policies.${problem}`),
-        "Correct them in Pulumi.<stack>.yaml.",
+        "The runtime config of this stack is not valid:",
+        ...result.problems.map((problem) => `  - ${problem}`),
       ].join("\n"),
     );
   }
   return result.config;
-}
-
-/** Checks the policies at preview, before anything is made; names and digest are not known then. */
-export function checkRuntimeConfig(config: StackConfig): void {
-  runtimeConfigOf(config, {
-    appName: "preview",
-    image: `preview/preview@sha256:${"0".repeat(64)}`,
-    minSecretsVersion: 0,
-  });
 }

@@ -4,6 +4,7 @@ import * as path from "node:path";
 import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
+import { type BridgeFunction, parseBridgeFunctions } from "../bridgeFunctions.ts";
 import type { StackConfig, StackSecrets } from "../config.ts";
 import { botTokenRef } from "../naming.ts";
 import { contentHash } from "../platform/contentHash.ts";
@@ -177,6 +178,15 @@ export function nodePath(root: string): string {
   return path.join(root, "node_modules", ".bin", "node");
 }
 
+/** @throws Error that names the agent; the config's loading has reported it before, with everything else. */
+function functionsOf(agent: StackConfig["agents"][number], text: string): BridgeFunction[] {
+  const parsed = parseBridgeFunctions(text);
+  if (parsed.ok) return parsed.functions;
+  throw new Error(
+    `agent-factory:agents (${agent.agentKey}).bridgeFunctionsFile: ${parsed.problems.join("; ")}`,
+  );
+}
+
 /** @throws Error that names the config key when a profile's file cannot be read. */
 function profileOf(root: string, agent: StackConfig["agents"][number], hasBot: boolean): AgentProfileSpec {
   const read = (key: string, file: string): string => {
@@ -196,6 +206,10 @@ function profileOf(root: string, agent: StackConfig["agents"][number], hasBot: b
     skills: agent.skills,
     secretsRef: hasBot ? [botTokenRef(agent.agentKey)] : [],
     ...(agent.bridge ? { bridgeConfig: agent.bridge } : {}),
+    ...(agent.bridgeFunctionsFile
+      ? { bridgeFunctions: functionsOf(agent, read("bridgeFunctionsFile", agent.bridgeFunctionsFile)) }
+      : {}),
+    ...(agent.allowTools.length > 0 ? { toolPolicy: { allow: agent.allowTools } } : {}),
     enabled: agent.enabled,
   };
 }

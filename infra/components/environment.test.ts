@@ -1,4 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { before, outputOf, type Registered } from "../testing/engine.ts";
 import { BOT_TOKEN, compose, DIGEST, MODEL_KEY, stackConfig, stackSecrets } from "../testing/stack.ts";
 
@@ -230,9 +233,23 @@ describe("a preview of a new environment", () => {
     expect((await outputOf(environment.convexUrl)).known).toBe(false);
   });
 
-  it("refuses policies that contradict each other before anything is registered", async () => {
-    const config = stackConfig({ policies: { lease: { heartbeatIntervalMs: 20_000 } } });
-    await expect(compose(config, { preview: true })).rejects.toThrow("policies.lease.heartbeatIntervalMs");
+  it("gives an agent the tools and the bridge's functions that its entry names", async () => {
+    const file = join(mkdtempSync(join(tmpdir(), "agent-factory-bridge-")), "orders.json");
+    onTestFinished(() => rmSync(dirname(file), { recursive: true, force: true }));
+    writeFileSync(file, '[{"key": "orders.list", "description": "d", "parameters": {"type": "object"}}]');
+    const soul = { agentKey: "default", soulFile: "agents/default.soul.md" };
+    const profileOf = async (more: object): Promise<unknown> => {
+      const { registered } = await compose(stackConfig({ agents: [{ ...soul, ...more }] }));
+      return registered.get("convex-agent-default")?.inputs["profile"];
+    };
+    expect(
+      await profileOf({ allowTools: ["web_fetch"], bridge: { enabled: true }, bridgeFunctionsFile: file }),
+    ).toMatchObject({
+      toolPolicy: { allow: ["web_fetch"] },
+      bridgeConfig: { enabled: true },
+      bridgeFunctions: [{ key: "orders.list", description: "d", parametersJson: '{"type":"object"}' }],
+    });
+    expect(await profileOf({})).not.toHaveProperty("toolPolicy");
   });
 
   it("names the key of a profile's file that is not there", async () => {

@@ -12,7 +12,7 @@ import {
 } from "../naming.ts";
 import { RuntimeConfigRow } from "../providers/runtimeConfig.ts";
 import { TelegramWebhook } from "../providers/telegramWebhook.ts";
-import { checkRuntimeConfig, runtimeConfigOf } from "../runtimeConfig.ts";
+import { runtimeConfigOf } from "../runtimeConfig.ts";
 import { ConvexBackend } from "./convexBackend.ts";
 import { FlyPlane } from "./flyApp.ts";
 import { pruneImagesAfter } from "./imagePruning.ts";
@@ -40,7 +40,6 @@ export class Environment extends pulumi.ComponentResource {
     super("agent-factory:index:Environment", name, {}, options);
     const { config, secrets } = args;
     const parent = { parent: this };
-    checkRuntimeConfig(config);
 
     // Random and kept in the stack's state: two stacks never share it, whatever their names are.
     const ownerId = new random.RandomId(`${name}-owner`, { byteLength: 8 }, parent).hex;

@@ -14,6 +14,8 @@ export interface AgentProfileSpec {
   skills: string[];
   secretsRef: string[];
   bridgeConfig?: Record<string, unknown>;
+  bridgeFunctions?: Array<{ key: string; description: string; parametersJson: string }>;
+  toolPolicy?: { allow: string[] };
   enabled: boolean;
 }
 
