@@ -11,6 +11,7 @@ import {
   projectRoot,
   startEnvironment,
 } from "./environment/environment.ts";
+import { readFlags } from "./environment/flags.ts";
 import { endLeftovers } from "./environment/leftovers.ts";
 import { takeEnvironment } from "./environment/oneAtATime.ts";
 import { outputLines } from "./environment/outputs.ts";
@@ -29,6 +30,13 @@ const AGAIN = "`npm run local` goes on from here.";
 const lastLines = (output: string): string => output.split("\n").slice(-40).join("\n");
 
 async function main(): Promise<number> {
+  const flags = readFlags(process.argv.slice(2), "npm run local", {
+    destroy: "runs `pulumi destroy` when it is stopped; the next start is a new environment",
+  });
+  if ("print" in flags) {
+    (flags.exitCode === 0 ? say : complain)(flags.print);
+    return flags.exitCode;
+  }
   takeEnvironment(
     stateDir,
     "local/main.ts",
@@ -78,7 +86,7 @@ async function main(): Promise<number> {
     const lost = await Promise.race([stopAsked, cloud.lost]);
     if (lost !== null && !stopping) throw new Error(lossOf(lost));
     say("\nStopping…");
-    if (process.argv.includes("--destroy")) {
+    if (flags.given.has("destroy")) {
       const destroyed = await stack.destroy(progressFilter(indented));
       if (destroyed.code !== 0) throw new Error(`pulumi destroy failed:\n${lastLines(destroyed.output)}`);
     }

@@ -8,6 +8,7 @@ import { request } from "undici";
 import * as z from "zod";
 import { type Backend, backendAt } from "../environment/backend.ts";
 import { type LocalEnvironment, projectRoot, startEnvironment } from "../environment/environment.ts";
+import { readFlags } from "../environment/flags.ts";
 import { endLeftovers, runningMachines } from "../environment/leftovers.ts";
 import { AlreadyRunning, takeEnvironment } from "../environment/oneAtATime.ts";
 import { outputLines } from "../environment/outputs.ts";
@@ -33,6 +34,11 @@ const ada: Person = { id: 5_001, first_name: "Ada" };
 const bruno: Person = { id: 5_002, first_name: "Bruno" };
 
 async function main(): Promise<number> {
+  const flags = readFlags(process.argv.slice(2), "npm run demo", {});
+  if ("print" in flags) {
+    (flags.exitCode === 0 ? say : complain)(flags.print);
+    return flags.exitCode;
+  }
   takeEnvironment(
     stateDir,
     "local/demo/main.ts",
