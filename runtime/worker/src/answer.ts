@@ -17,6 +17,7 @@ import { startTyping } from "./reply/typing.ts";
 import { type FolderFile, scanFolder, sha256Hex } from "./snapshot/folder.ts";
 import { PROFILE_PATH } from "./snapshot/limits.ts";
 import { saveSnapshot } from "./snapshot/save.ts";
+import { TurnFailed } from "./turnFailed.ts";
 
 export interface AnswerDeps {
   backend: WorkerBackend;
@@ -47,11 +48,6 @@ export type Answered = {
   snapshotMs: number;
   uploadedBytes: number;
 } | null;
-
-/** A turn that went wrong for a reason of its own. */
-export class TurnFailed extends Error {
-  override name = "TurnFailed";
-}
 
 /** Runs of one claim: a gateway that is lost under a turn is replaced, and the turn run once more at once. */
 const RUNS_MAX = 2;
@@ -117,7 +113,11 @@ async function answerOnce(
       },
     });
     preview.stop();
-    if (result.kind !== "answered") throw new TurnFailed(`The turn ended ${result.kind}: ${result.reason}`);
+    if (result.kind !== "answered")
+      throw new TurnFailed(
+        `The turn ended ${result.kind}: ${result.reason}`,
+        `the turn ended ${result.kind}`,
+      );
     const modelEndedAt = performance.now();
     deps.reached?.("modelAnswered");
     const timings = {

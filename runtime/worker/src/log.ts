@@ -1,5 +1,5 @@
 /** JSON lines with ids, never content and never a secret. */
-import { pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 
 /** The part of a logger that the worker uses. */
 export interface Log {
@@ -23,12 +23,14 @@ const redacted = [
   "content",
 ];
 
-export function createLog(level: string, bindings: Record<string, string>): Log {
-  return pino({
+/** @param to where the lines go; standard output by default. */
+export function createLog(level: string, bindings: Record<string, string>, to?: DestinationStream): Log {
+  const options = {
     level,
     base: bindings,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: redacted.flatMap((name) => [name, `*.${name}`]), censor: "[redacted]" },
-  });
+  };
+  return to === undefined ? pino(options) : pino(options, to);
 }

@@ -3,14 +3,16 @@
  * failed, or released; only a lost lease ends in silence, because nothing that this worker says counts any more.
  */
 import type { Claim } from "../../convex/validators.ts";
-import { answer, type AnswerDeps, TurnFailed } from "./answer.ts";
+import { answer, type AnswerDeps } from "./answer.ts";
 import { GatewayUnavailableError } from "./agent/rpc.ts";
 import { BackendError } from "./backend/backend.ts";
 import { patiently } from "./backend/patient.ts";
+import { errorName } from "./errorName.ts";
 import { keepLease, type LeaseKeeper, TurnEnded } from "./lease.ts";
 import { type OwnerGuard, WorkerSpent } from "./owner.ts";
 import { pause } from "./pause.ts";
 import { RestoreError } from "./snapshot/restore.ts";
+import { TurnFailed } from "./turnFailed.ts";
 
 export interface TurnDeps extends AnswerDeps {
   owner: OwnerGuard;
@@ -20,7 +22,8 @@ export interface TurnDeps extends AnswerDeps {
 export type TurnEnd =
   | { kind: "answered"; hydrateMs: number; modelMs: number; snapshotMs: number; uploadedBytes: number }
   | { kind: "released"; reason: "cancelled" | "drain" | "spent" }
-  | { kind: "failed"; errorKind: "retryable" | "permanent"; message: string }
+  /** Its words are the backend's to keep: they may quote a provider, which may quote a person. */
+  | { kind: "failed"; errorKind: "retryable" | "permanent"; error: string }
   /** Another worker owns the message now, or it is gone. */
   | { kind: "lost" };
 
@@ -65,7 +68,7 @@ async function giveBack(claim: Claim, keeper: LeaseKeeper, deps: TurnDeps, error
         // The backend cannot be told. The lease expires by itself, which is the one case left to it.
         const { messageId, leaseId } = claim;
         deps.log.error(
-          { messageId, leaseId, error: describe(reportError) },
+          { messageId, leaseId, error: errorName(reportError) },
           "The end of a turn could not be reported",
         );
         return { kind: "lost" };
@@ -91,25 +94,29 @@ async function reportEnd(
       return released ? { kind: "released", reason: ended } : { kind: "lost" };
     }
     case "deadline":
-      return await fail(deps, keeper, "retryable", `The turn took longer than ${claim.turnTimeoutMs} ms`);
+      return await fail(deps, keeper, keeper.signal.reason, {
+        errorKind: "retryable",
+        message: `The turn took longer than ${claim.turnTimeoutMs} ms`,
+      });
     case null:
       if (error instanceof WorkerSpent) {
         // As a drain: another worker takes it, and no attempt is spent.
         const released = await deps.backend.release(keeper.ref, "drain");
         return released ? { kind: "released", reason: "spent" } : { kind: "lost" };
       }
-      return await fail(deps, keeper, errorKindOf(error), describe(error));
+      return await fail(deps, keeper, error, { errorKind: errorKindOf(error), message: describe(error) });
   }
 }
 
 async function fail(
   deps: TurnDeps,
   keeper: LeaseKeeper,
-  errorKind: "retryable" | "permanent",
-  message: string,
+  error: unknown,
+  { errorKind, message }: { errorKind: "retryable" | "permanent"; message: string },
 ): Promise<TurnEnd> {
   const outcome = await deps.backend.fail(keeper.ref, message, errorKind);
-  return outcome.requeued || outcome.deadLettered ? { kind: "failed", errorKind, message } : { kind: "lost" };
+  const isHeard = outcome.requeued || outcome.deadLettered;
+  return isHeard ? { kind: "failed", errorKind, error: errorName(error) } : { kind: "lost" };
 }
 
 /** Only what the backend itself calls permanent is permanent: a model, a gateway or a network may recover. */

@@ -9,6 +9,7 @@ import type { WorkerConfig } from "./config.ts";
 import { emptyDataDir, takeDataDir } from "./dataDir.ts";
 import { createOwnerGuard } from "./owner.ts";
 import type { ImageTree } from "./imageTree.ts";
+import { errorName } from "./errorName.ts";
 import type { Log } from "./log.ts";
 import { enforceSkillPolicy } from "./skills/policy.ts";
 import { createTelemetry } from "./telemetry/telemetry.ts";
@@ -98,7 +99,7 @@ export async function startWorker({
     onForeignSkills: (conversationId, names) =>
       log.warn({ conversationId, names }, "Skills that are not the image's were removed from a conversation"),
     onCleanupError: (error) =>
-      log.warn({ error: String(error) }, "A conversation could not be removed from disk"),
+      log.warn({ error: errorName(error) }, "A conversation could not be removed from disk"),
   });
 
   const owner = createOwnerGuard({

@@ -35,7 +35,10 @@ export function createDeclaredTools(gate: TurnGate): DeclaredTools {
         const params = { plugins: [{ pluginId: PLUGIN_ID }] };
         await supervisor.call(target, "plugins.reload", params, z.unknown()).catch((error: unknown) => {
           // From now on the tools count as declared: a gateway that may lack them must not serve, its successor has them.
-          const failure = new GatewayUnavailableError(`The plugin was not reloaded: ${String(error)}`);
+          const failure = new GatewayUnavailableError(
+            `The plugin was not reloaded: ${String(error)}`,
+            "the plugin was not reloaded",
+          );
           throw supervisor.judge(failure, target);
         });
       });

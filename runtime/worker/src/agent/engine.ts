@@ -42,6 +42,9 @@ export function createEngine(
   { healthIntervalMs, ...gatewayOptions }: EngineOptions,
   hooks: EngineHooks,
 ): AgentEngine {
+  /** Some providers repeat the key that they refuse, and what they say is kept for operators. */
+  const withoutKeys = (reason: string): string =>
+    gatewayOptions.models.providers.reduce((text, { key }) => text.replaceAll(key, "[key]"), reason);
   const gate = createTurnGate();
   const tools = createDeclaredTools(gate);
   const supervisor = superviseGateway({
@@ -67,8 +70,14 @@ export function createEngine(
     openSession: (key, folder, extended) => sessions.open(key, folder, extended),
     isCurrent: (session) => supervisor.isLive(session.generation),
     runTurn: async (session, input) => {
-      await tools.declare(input.setup.functions, supervisor);
-      return await gate.shared(async () => await runTurn(supervisor, session, input));
+      try {
+        await tools.declare(input.setup.functions, supervisor);
+        const result = await gate.shared(async () => await runTurn(supervisor, session, input));
+        return result.kind === "answered" ? result : { ...result, reason: withoutKeys(result.reason) };
+      } catch (error) {
+        if (error instanceof GatewayRpcError) error.message = withoutKeys(error.message);
+        throw error;
+      }
     },
     exportTranscript: (session) => sessions.exportTranscript(session),
     importTranscript: (session, messages) => sessions.importTranscript(session, messages),

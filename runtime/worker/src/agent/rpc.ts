@@ -11,17 +11,20 @@ import { parseAssistantText, parseFrame } from "./frames.ts";
 export class GatewayRpcError extends Error {
   override name = "GatewayRpcError";
   readonly code: string;
-  constructor(code: string, message: string) {
+  /** What happened, in our own words: the message may quote a provider, which may quote a person. */
+  readonly summary: string;
+  constructor(code: string, message: string, summary = message) {
     super(message);
     this.code = code;
+    this.summary = summary;
   }
 }
 
 /** The gateway is not there (any more): the supervisor restarts it, the turn may be tried again. */
 export class GatewayUnavailableError extends GatewayRpcError {
   override name = "GatewayUnavailableError";
-  constructor(message: string) {
-    super("UNAVAILABLE", message);
+  constructor(message: string, summary = message) {
+    super("UNAVAILABLE", message, summary);
   }
 }
 
@@ -160,9 +163,11 @@ export class GatewayRpc {
       case "refusal":
         this.#settle(frame.id, (pending) => {
           const message = `${pending.method}: ${frame.message}`;
-          const isGone = frame.code === "UNAVAILABLE";
+          const summary = `${pending.method} was refused`;
           pending.reject(
-            isGone ? new GatewayUnavailableError(message) : new GatewayRpcError(frame.code, message),
+            frame.code === "UNAVAILABLE"
+              ? new GatewayUnavailableError(message, summary)
+              : new GatewayRpcError(frame.code, message, summary),
           );
           return true;
         });

@@ -6,7 +6,7 @@ import type { BridgeToolSpec } from "./bridgeSetup.ts";
 import type { Gateway } from "./gateway.ts";
 import { GatewayRpcError, GatewayUnavailableError } from "./rpc.ts";
 import type { EngineSession } from "./sessions.ts";
-import { type GatewaySupervisor, isFatalToGateway } from "./supervisor.ts";
+import { fatalWords, type GatewaySupervisor } from "./supervisor.ts";
 import { parseTurnResult, type TurnResult } from "./turnResult.ts";
 
 export interface TurnInput {
@@ -81,7 +81,7 @@ export async function runTurn(
     const result = parseTurnResult(ended, input.idempotencyKey);
     if (result === null)
       throw new GatewayUnavailableError("The gateway's word on a turn has an unknown shape");
-    if (result.kind === "failed" && isFatalToGateway(result.reason)) {
+    if (result.kind === "failed" && fatalWords(result.reason) !== null) {
       throw new GatewayRpcError("RUN_FAILED", result.reason);
     }
     return result;

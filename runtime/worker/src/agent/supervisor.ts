@@ -53,8 +53,9 @@ const RESTART_DELAY_MAX_MS = 30_000;
 const fatalGatewayError =
   /another OpenClaw process owns|Agent database|database execution admission|cleanup failed|generation was superseded/i;
 
-export function isFatalToGateway(reason: string): boolean {
-  return fatalGatewayError.test(reason);
+/** The words of a reason that tell of a gateway that is done for; null when there are none. */
+export function fatalWords(reason: string): string | null {
+  return fatalGatewayError.exec(reason)?.[0] ?? null;
 }
 
 export function superviseGateway(options: SupervisorOptions): GatewaySupervisor {
@@ -94,8 +95,9 @@ export function superviseGateway(options: SupervisorOptions): GatewaySupervisor 
         }
       }
       if (isStopping()) throw new GatewayUnavailableError("The worker is stopping");
-      options.onLost(messageOf(failure));
-      throw new GatewayUnavailableError(`No gateway comes up: ${messageOf(failure)}`);
+      const why = failure instanceof GatewayRpcError ? failure.summary : String(failure);
+      options.onLost(why);
+      throw new GatewayUnavailableError(`No gateway comes up: ${why}`);
     })();
     // Whoever needs the gateway awaits it; nobody may be waiting just now.
     current.catch(() => undefined);
@@ -107,13 +109,14 @@ export function superviseGateway(options: SupervisorOptions): GatewaySupervisor 
   };
 
   const judge = (error: unknown, target: Gateway): unknown => {
-    const fatal =
-      error instanceof GatewayUnavailableError ||
-      (error instanceof GatewayRpcError && isFatalToGateway(error.message));
-    if (!fatal) return error;
+    if (!(error instanceof GatewayRpcError)) return error;
+    const words = error instanceof GatewayUnavailableError ? error.summary : fatalWords(error.message);
+    if (words === null) return error;
     // A late word of a gateway that is gone says nothing about its successor.
-    if (target === live) replace(generation, error.message);
-    return error instanceof GatewayUnavailableError ? error : new GatewayUnavailableError(String(error));
+    if (target === live) replace(generation, words);
+    return error instanceof GatewayUnavailableError
+      ? error
+      : new GatewayUnavailableError(error.message, words);
   };
 
   const watchHealth = (): void => {
@@ -186,5 +189,3 @@ async function serves(gateway: Gateway, withinMs: number): Promise<boolean> {
   ]);
   return healthy && answers;
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

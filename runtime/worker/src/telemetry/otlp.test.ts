@@ -81,7 +81,7 @@ test("turns and numbers reach the collector, with ids and without a word or a se
   telemetry.turnEnded(claim("m1"), answered, 1_000);
   telemetry.turnEnded(
     claim("m2"),
-    { kind: "failed", errorKind: "retryable", message: "the provider said: the words of a person" },
+    { kind: "failed", errorKind: "retryable", error: "the words of a person" },
     500,
   );
   telemetry.engineReplaced();

@@ -73,7 +73,7 @@ export function turnSpans(claim: Claim, end: TurnEnd, totalMs: number, endedAt: 
   ];
 }
 
-/** A failure's own message may quote a provider, which may quote a person: only its kind goes out. */
+/** Of a failure only its kind goes out. */
 function detailOf(end: TurnEnd): Record<string, string | number> {
   switch (end.kind) {
     case "answered":
