@@ -107,8 +107,9 @@ export async function startWorker({
     wipe: async () => {
       log.info({}, "Another owner: everything of the former one is wiped");
       residents.evictAll();
-      await residents.settled();
+      // Their sessions end with their gateway, at once.
       await engine.restart("another owner");
+      await residents.settled();
       await emptyDataDir(config.dataDir, [basename(runDir)]); // The new gateway lives there, on a wiped folder.
       await mkdir(conversationsDir, { recursive: true, mode: 0o700 });
     },

@@ -234,6 +234,19 @@ describe("a successor that", () => {
   });
 });
 
+test("a session that cannot be closed costs nobody the gateway", async () => {
+  const { deployment } = site;
+  const ask = (words: string) => deployment.finished(deployment.enqueue("hard to close", words));
+  await ask("the first");
+  moveOn("hard to close");
+  const before = site.worker.enginePid();
+  const error = { code: "UNAVAILABLE", message: "still active" };
+  misbehave({ at: "sessions.delete", frame: { type: "res", id: "<id>", ok: false, error } });
+  for (const words of ["the second", "the third"])
+    expect(await ask(words)).toMatchObject({ status: "done", attempts: 1 });
+  expect(site.worker.enginePid()).toBe(before);
+});
+
 test("a worker whose gateways come up no more gives back what it holds and ends, so that another takes its place", async () => {
   const standIn = onStandIn();
   const lost = await standIn.starting;

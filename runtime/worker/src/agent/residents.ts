@@ -11,6 +11,7 @@ import type { Dedication, HydrationBundle, Profile } from "../../../convex/valid
 import type { HydrationHolds } from "../backend/backend.ts";
 import { PROFILE_PATH } from "../snapshot/limits.ts";
 import { restoreSnapshot } from "../snapshot/restore.ts";
+import { createBacklog } from "./backlog.ts";
 import type { AgentEngine } from "./engine.ts";
 import type { EngineSession } from "./sessions.ts";
 import { installSkills } from "../skills/install.ts";
@@ -67,7 +68,7 @@ export function createResidents(options: ResidentsOptions): Residents {
   const { engine } = options;
   /** Least recently used first. */
   const held = new Map<string, Resident>();
-  const cleanups = new Set<Promise<void>>();
+  const leaving = createBacklog(options.keptMax, options.onCleanupError);
   let arrivals = 0;
   let commandsAllowed = false;
 
@@ -76,22 +77,15 @@ export function createResidents(options: ResidentsOptions): Residents {
     return resident !== undefined && engine.isCurrent(resident.session) ? resident : null;
   };
 
-  const remove = (resident: Resident): void => {
-    const cleanup = (async () => {
-      await engine.closeSession(resident.session);
-    })()
-      .catch(options.onCleanupError)
-      .finally(() => rm(resident.folder, { recursive: true, force: true }))
-      .catch(options.onCleanupError)
-      .finally(() => cleanups.delete(cleanup));
-    cleanups.add(cleanup);
-  };
-
   const evict = (conversationId: string): void => {
     const resident = held.get(conversationId);
     if (resident === undefined) return;
     held.delete(conversationId);
-    remove(resident);
+    // The gateway takes a second or two for each, and turns run meanwhile.
+    leaving.add(async () => {
+      await engine.closeSession(resident.session).catch(options.onCleanupError);
+      await rm(resident.folder, { recursive: true, force: true });
+    });
   };
 
   const skillsOf = (profile: Profile): Skill[] => {
@@ -107,6 +101,8 @@ export function createResidents(options: ResidentsOptions): Residents {
     // Another worker has moved the conversation on, its tools have changed, or it was evicted meanwhile.
     const isWhole = bundle.snapshot !== null || bundle.snapshotVersion === null;
     if (bundle.profile === null || !isWhole) return null;
+    await leaving.room(signal);
+    signal.throwIfAborted();
     const name = `${createHash("sha256").update(bundle.conversationId).digest("hex").slice(0, 20)}-${++arrivals}`;
     const folder = join(options.dir, name);
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -196,8 +192,6 @@ export function createResidents(options: ResidentsOptions): Residents {
     },
     size: () => held.size,
     commandsWereAllowed: () => commandsAllowed,
-    settled: async () => {
-      await Promise.all(cleanups);
-    },
+    settled: () => leaving.settled(),
   };
 }

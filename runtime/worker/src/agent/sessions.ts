@@ -20,11 +20,17 @@ export interface Sessions {
   /** After a turn: a transcript without a message is not one. */
   exportTranscript(session: EngineSession): Promise<unknown[]>;
   importTranscript(session: EngineSession, messages: unknown[]): Promise<void>;
+  /**
+   * Removes the session from its gateway. One that cannot be removed costs nobody a turn: its key is never used again,
+   * no tool reaches it, and it ends with its gateway at the latest.
+   */
   close(session: EngineSession): Promise<void>;
 }
 
 /** The gateway closes a socket that sends more than 25 MiB at once, and buffers no more than twice that. */
 const CALL_BYTES_MAX = 4 * 1024 * 1024;
+/** Nobody waits for it, and the gateway puts it behind what people wait for. */
+const CLOSE_TIMEOUT_MS = 120_000;
 /** Pages of a transcript that one export reads: far beyond what a transcript may hold. */
 const PAGES_MAX = 1_000;
 
@@ -86,13 +92,9 @@ export function createSessions(supervisor: GatewaySupervisor, runDir: string): S
     close: async (session) => {
       if (!supervisor.isLive(session.generation)) return; // Gone with its gateway, and its state folder with it.
       const target = await supervisor.ofGeneration(session.generation);
-      await supervisor.call(target, "bridge.session.forget", { sessionKey: session.key }, z.unknown());
-      await supervisor.call(
-        target,
-        "sessions.delete",
-        { key: session.key, deleteTranscript: true },
-        z.unknown(),
-      );
+      const options = { timeoutMs: CLOSE_TIMEOUT_MS };
+      await target.rpc.request("bridge.session.forget", { sessionKey: session.key }, options);
+      await target.rpc.request("sessions.delete", { key: session.key, deleteTranscript: true }, options);
       await removeArchives(runDir, session.agentId);
     },
   };
