@@ -102,6 +102,136 @@ describe("destroy-preview.sh", () => {
   });
 });
 
+/** A program that notes its arguments and runs `body`. */
+function program(name: string, body: string): void {
+  const file = join(folder, "bin", name);
+  writeFileSync(file, `#!/bin/sh\necho "$*" >>"${join(folder, name)}.log"\n${body}\n`);
+  chmodSync(file, 0o755);
+}
+
+describe("copy-image.sh", () => {
+  const copy = (image: string): { code: number | null; output: string } =>
+    run("copy-image.sh", ["acme/prod", image], { FLY_API_TOKEN: "FlyV1 fm2_secret" });
+
+  it("copies into the repository of the stack's own app by digest, the token never an argument", () => {
+    program("pulumi", `echo '{"flyAppName":"af-prod"}'`);
+    program("go", `case "$*" in *--password-stdin) cat >"${join(folder, "password")}";; esac`);
+    expect(copy(DIGEST)).toEqual({
+      code: 0,
+      output: `registry.fly.io/af-prod@sha256:${"a".repeat(64)}\n`,
+    });
+    const crane = "run github.com/google/go-containerregistry/cmd/crane@v0.22.1";
+    expect(calls("go")).toEqual([
+      `${crane} auth login registry.fly.io -u x --password-stdin`,
+      `${crane} copy ${DIGEST} registry.fly.io/af-prod:promoted-aaaaaaaaaaaa`,
+    ]);
+    expect(readFileSync(join(folder, "password"), "utf8")).toBe("fm2_secret");
+  });
+
+  it("copies nothing for a stack without an app, and nothing that is there", () => {
+    standIn("go");
+    program("pulumi", "echo '{}'");
+    expect(copy(DIGEST).output).toContain(`the image in place\n`);
+    expect(copy(DIGEST).output).toContain(`${DIGEST}\n`);
+    program("pulumi", `echo '{"flyAppName":"af-staging"}'`);
+    expect(copy(DIGEST)).toEqual({ code: 0, output: `${DIGEST}\n` });
+    expect(calls("go")).toEqual([]);
+  });
+
+  it("fails, and names nothing to pin, when the stack cannot be read or the copy is refused", () => {
+    program("pulumi", "echo 'error: no login' >&2; exit 1");
+    standIn("go");
+    expect(copy(DIGEST)).toEqual({ code: 1, output: "error: no login\n" });
+    program("pulumi", `echo '{"flyAppName":"af-prod"}'`);
+    program("go", "echo denied >&2; exit 1");
+    expect(copy(DIGEST)).toEqual({ code: 1, output: "denied\n" });
+  });
+
+  it("refuses what is no image by digest", () => {
+    standIn("pulumi");
+    expect(copy("registry.fly.io/af-staging:latest").code).toBe(1);
+    expect(calls("pulumi")).toEqual([]);
+  });
+});
+
+describe("take-skills.sh", () => {
+  const skills = join("runtime", "worker", "skills");
+  const write = (path: string, text = "x"): void => {
+    mkdirSync(join(folder, path, ".."), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  };
+  const read = (path: string): string => readFileSync(join(folder, path), "utf8");
+
+  beforeEach(() => {
+    write(join(skills, "weather", "SKILL.md"), "ours");
+    write(join(skills, "weather", "old.md"), "ours");
+    write(join(skills, "notes", "SKILL.md"), "ours");
+  });
+
+  it("takes every skill in, replaces one of the same name whole, and leaves the others", () => {
+    write("caller/weather/SKILL.md", "theirs");
+    write("caller/route/SKILL.md", "theirs");
+    write("caller/route/more/data.json", "{}");
+    write("caller/README.md");
+    expect(run("take-skills.sh", ["caller"])).toEqual({
+      code: 0,
+      output: "2 skill(s) taken in: route weather\n",
+    });
+    expect(read(join(skills, "weather", "SKILL.md"))).toBe("theirs");
+    expect(existsSync(join(folder, skills, "weather", "old.md"))).toBe(false);
+    expect(read(join(skills, "route", "more", "data.json"))).toBe("{}");
+    expect(read(join(skills, "notes", "SKILL.md"))).toBe("ours");
+  });
+
+  it("takes none when one of them is no skill, when there is none, and when the folder is not there", () => {
+    write("caller/route/SKILL.md");
+    write("caller/unfinished/notes.md");
+    expect(run("take-skills.sh", ["caller"])).toEqual({
+      code: 1,
+      output: "::error::caller/unfinished has no SKILL.md\n",
+    });
+    mkdirSync(join(folder, "empty"));
+    expect(run("take-skills.sh", ["empty"]).output).toBe("::error::empty holds no skill\n");
+    expect(run("take-skills.sh", ["nowhere"]).output).toBe("::error::there is no folder nowhere\n");
+    expect(existsSync(join(folder, skills, "route"))).toBe(false);
+  });
+});
+
+describe("sweep-previews.sh", () => {
+  const STACKS = [{ name: "acme/pr-1" }, { name: "pr-2" }, { name: "acme/pr-3" }, { name: "acme/prod" }];
+  const sweep = (): { code: number | null; output: string } => run("sweep-previews.sh", ["acme"]);
+
+  beforeEach(() => {
+    program("pulumi", `case "$*" in "stack ls"*) echo '${JSON.stringify(STACKS)}';; esac`);
+  });
+  const destroyed = (): string[] =>
+    calls("pulumi")
+      .filter((line) => line.startsWith("destroy"))
+      .map((line) => line.split(" ")[2] ?? "");
+
+  it("destroys what no open request with the label wants, and nothing else", () => {
+    program("gh", `case "$3" in 1) echo yes;; esac`);
+    expect(sweep().code).toBe(0);
+    expect(destroyed()).toEqual(["acme/pr-2", "acme/pr-3"]);
+    expect(calls("gh").map((line) => line.split(" ")[2])).toEqual(["1", "2", "3"]);
+  });
+
+  it("leaves an environment alone of which GitHub does not tell, goes on with the others, and fails", () => {
+    program("gh", `case "$3" in 2) echo "HTTP 502" >&2; exit 1;; esac`);
+    const result = sweep();
+    expect(result.code).toBe(1);
+    expect(result.output).toContain("::error::acme/pr-2: GitHub does not say whether it is wanted");
+    expect(destroyed()).toEqual(["acme/pr-1", "acme/pr-3"]);
+  });
+
+  it("destroys nothing when it cannot list the stacks", () => {
+    program("pulumi", "echo 'error: no login' >&2; exit 1");
+    standIn("gh");
+    expect(sweep()).toEqual({ code: 1, output: "error: no login\n" });
+    expect(calls("gh")).toEqual([]);
+  });
+});
+
 describe("smoke.sh", () => {
   const commands = (): string[] =>
     calls("node").map((line) => line.replace("cli/main.ts --stack acme/staging ", ""));
