@@ -66,6 +66,23 @@ test("the new app proves itself, then turns of the former one end before its mac
   expect(await world.alerts()).toEqual([]);
 });
 
+test("a worker of an earlier release, whose row names no app, is looked for where it was made", async () => {
+  await serving();
+  await world.t.run(async (ctx) => {
+    for (const worker of await ctx.db.query("workers").collect())
+      await ctx.db.patch("workers", worker._id, { appName: undefined });
+  });
+  await world.write("before");
+  await world.until(async () => (await world.messages()).every((message) => message.status === "done"));
+  const [former] = await world.live();
+  await world.addApp(NEXT);
+  await world.apply(move(NEXT));
+  await world.until(async () => (await use(FORMER)).use === "free");
+  expect(world.provider.living).toEqual([]);
+  const row = (await world.workers()).find((worker) => worker.workerId === former?.workerId);
+  expect(row).toMatchObject({ appName: FORMER, stopReason: "runs the former image" });
+});
+
 test("an app in which nothing comes up is rolled back to the former one, which serves all the time", async () => {
   await serving();
   const next = await world.addApp(NEXT);
