@@ -1,6 +1,6 @@
 /**
- * An environment of a committed config: Pulumi.staging.yaml or Pulumi.prod.yaml as it is, with its choices of backend,
- * builder, model and policies; only addresses and credentials are those of local services.
+ * An environment of a committed config as it is (Pulumi.staging.yaml, Pulumi.prod.yaml, a preview's), with its choices
+ * of backend, builder, model and policies; only addresses and credentials are those of local services.
  */
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,27 +27,38 @@ export interface Committed {
   stop(): Promise<void>;
 }
 
-/** @param fly another environment's Fly, to stand beside it. */
-export async function startCommitted(stack: "staging" | "prod", fly?: Cloud["fly"]): Promise<Committed> {
+/**
+ * @param options.fly another environment's Fly, to stand beside it.
+ * @param options.configFile relative to the project; `Pulumi.<stack>.yaml` by default.
+ * @param options.overrides config by dotted path that people set beside the committed one.
+ */
+export async function startCommitted(
+  stack: string,
+  options: { fly?: Cloud["fly"]; configFile?: string; overrides?: Record<string, unknown> } = {},
+): Promise<Committed> {
+  const { fly, configFile = `Pulumi.${stack}.yaml` } = options;
   const convex = new ConvexCloud();
   const folder = mkdtempSync(join(tmpdir(), "af-committed-"));
   const journal = join(folder, "flyctl.log");
-  const world = await World.start(FASTER, {
-    stack,
-    cloud: async (own) => {
-      await convex.start(own.convex);
-      return fly ? { ...own, fly } : own;
-    },
-    options: () => ({
-      configFile: `Pulumi.${stack}.yaml`,
-      asCommitted: { managementUrl: convex.managementUrl },
-      env: {
-        ...convex.env,
-        FLYCTL_JOURNAL: journal,
-        PATH: [join(projectRoot, "tests", "e2e", "flyctl"), process.env["PATH"] ?? ""].join(delimiter),
+  const world = await World.start(
+    { ...FASTER, ...options.overrides },
+    {
+      stack,
+      cloud: async (own) => {
+        await convex.start(own.convex);
+        return fly ? { ...own, fly } : own;
       },
-    }),
-  });
+      options: () => ({
+        configFile,
+        asCommitted: { managementUrl: convex.managementUrl },
+        env: {
+          ...convex.env,
+          FLYCTL_JOURNAL: journal,
+          PATH: [join(projectRoot, "tests", "e2e", "flyctl"), process.env["PATH"] ?? ""].join(delimiter),
+        },
+      }),
+    },
+  );
   return {
     world,
     convex,
@@ -56,11 +67,11 @@ export async function startCommitted(stack: "staging" | "prod", fly?: Cloud["fly
     pin: async (image) => {
       const cwd = join(world.environment.stateDir, "stack");
       const beside = join(cwd, `Pulumi.${stack}.yaml`);
-      const { configFile } = world.environment.stack;
-      copyFileSync(configFile, beside);
+      const file = world.environment.stack.configFile;
+      copyFileSync(file, beside);
       const script = join(projectRoot, ".github", "pin-image.sh");
       const run = await world.environment.stack.tool("bash", [script, stack, image], { cwd });
-      copyFileSync(beside, configFile);
+      copyFileSync(beside, file);
       return run;
     },
     stop: async () => {

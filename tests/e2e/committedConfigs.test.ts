@@ -25,7 +25,7 @@ let outputs: { staging: Record<string, unknown>; prod: Record<string, unknown> }
 beforeAll(async () => {
   staging = await startCommitted("staging");
   first = staging.world;
-  prod = await startCommitted("prod", first.environment.cloud.fly);
+  prod = await startCommitted("prod", { fly: first.environment.cloud.fly });
   second = prod.world;
   const up = await first.up();
   const pinned = await prod.pin(String(up["workerImage"]));
