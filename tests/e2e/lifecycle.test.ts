@@ -207,6 +207,8 @@ describe("an up that nobody disturbs", () => {
     // What the engine of an earlier release leaves; this one's writes none.
     expect(globSync("**/*.attrs", { cwd })).toEqual([]);
     writeFileSync(`${state}.attrs`, "");
+    const cut = await stack.preview();
+    expect(cut.output).toContain("failed to load checkpoint: EOF");
     await stack.prepare();
     expect((await stack.outputs())["flyAppName"]).toBe(world.app);
   });
