@@ -40,6 +40,16 @@ test("at the spend ceiling each sender is told once, however many messages follo
   expect(await said("spend")).toEqual(["spend: c1", "spend: c2"]);
 });
 
+test("at the spend ceiling everybody of a crowd that writes in the same moment is told", async () => {
+  await startSpent();
+  const crowd = Array.from({ length: 40 }, (_, i) => `c${10 + i}`);
+  for (const [i, conversation] of crowd.entries()) await chat(conversation, `${100 + i}`);
+  const messages = (await world.messages()).filter(({ conversationId }) => crowd.includes(conversationId));
+  expect(new Set(messages.map(({ dueAt }) => dueAt)).size).toBe(1);
+  await world.advance(60_000, 1_000);
+  expect(await said("spend")).toEqual(crowd.map((conversation) => `spend: ${conversation}`));
+});
+
 test("at the next day's ceiling they are told again", async () => {
   await startSpent();
   await chat("c1", "11");

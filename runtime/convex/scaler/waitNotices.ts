@@ -1,16 +1,24 @@
 /** Tells people, once per cause, that their message waits for longer than a start takes. */
 import { v } from "convex/values";
 import { internal } from "../_generated/api.js";
+import type { Doc } from "../_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "../_generated/server.js";
 import { storeNotice } from "../replies/outbox.ts";
 import { clearAlerts, raiseAlert } from "./alerts.ts";
 import type { SpendView } from "./spend.ts";
 
 /** Conversations told per transaction: each costs its message, of up to half a MiB. */
-const PAGE = 16;
+const TOLD_PER_RUN = 16;
+/** Conversations looked at per transaction: one that was told before costs two small rows. */
+const LOOKED_AT_PER_RUN = 400;
+/** Rows forgotten per transaction. */
+const PAGE = 200;
 /** spend: the day's machine time is used up. capacity: workers are wanted that cannot be had. */
 const vCause = v.union(v.literal("spend"), v.literal("capacity"));
 type Cause = typeof vCause.type;
+/** A head in the order of waiting: a whole crowd may be due in the same millisecond. */
+const vPlace = v.object({ dueAt: v.number(), createdAt: v.number() });
+type Place = typeof vPlace.type;
 /** How long a message is due before its sender hears of a want of capacity: longer than a cold start takes, ms. */
 export const CAPACITY_TOLD_AFTER_MS = 3 * 60_000;
 
@@ -57,7 +65,7 @@ async function startTelling(ctx: MutationCtx, cause: Cause, dueBy: number): Prom
     .withIndex("by_due", (q) => q.eq("state", "ready").lte("dueAt", dueBy))
     .first();
   if (oldest === null) return;
-  await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, { cause, after: 0, dueBy });
+  await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, { cause, after: null, dueBy });
 }
 
 async function startForgetting(ctx: MutationCtx, cause: Cause): Promise<void> {
@@ -70,37 +78,61 @@ async function startForgetting(ctx: MutationCtx, cause: Cause): Promise<void> {
 
 /** Tells those whose message has been due since `dueBy` and who have not been told; goes on page by page. */
 export const tell = internalMutation({
-  args: { cause: vCause, after: v.number(), dueBy: v.number() },
+  args: { cause: vCause, after: v.union(v.null(), vPlace), dueBy: v.number() },
   returns: v.null(),
   handler: async (ctx, { cause, after, dueBy }) => {
-    const heads = await ctx.db
-      .query("conversationHeads")
-      .withIndex("by_due", (q) => q.eq("state", "ready").gte("dueAt", after).lte("dueAt", dueBy))
-      .take(PAGE);
-    for (const head of heads) {
-      const told = await ctx.db
-        .query("waitNotices")
-        .withIndex("by_cause_conversation", (q) => q.eq("cause", cause).eq("conversation", head.conversation))
-        .first();
-      if (told !== null) continue;
-      await ctx.db.insert("waitNotices", { conversation: head.conversation, cause, at: Date.now() });
-      const message = await ctx.db.get("messageQueue", head.message);
-      if (message === null || message.destination === null) continue;
-      await storeNotice(ctx, {
-        conversation: { conversationId: message.conversationId },
-        destination: message.destination,
-        text: TEXTS[cause],
-        reason: cause,
-      });
-    }
-    const last = heads.at(-1);
-    if (heads.length === PAGE && last !== undefined && last.dueAt > after) {
-      const next = { cause, after: last.dueAt, dueBy };
+    let looked = 0;
+    let told = 0;
+    for await (const head of waitingHeads(ctx, after, dueBy)) {
+      looked += 1;
+      if (await tellOnce(ctx, head, cause)) told += 1;
+      if (looked < LOOKED_AT_PER_RUN && told < TOLD_PER_RUN) continue;
+      const next = { cause, after: { dueAt: head.dueAt, createdAt: head._creationTime }, dueBy };
       await ctx.scheduler.runAfter(0, internal.scaler.waitNotices.tell, next);
+      break;
     }
     return null;
   },
 });
+
+/** Heads that wait, after a place: first those that are due in its very millisecond. */
+async function* waitingHeads(
+  ctx: MutationCtx,
+  after: Place | null,
+  dueBy: number,
+): AsyncGenerator<Doc<"conversationHeads">> {
+  if (after !== null) {
+    yield* ctx.db
+      .query("conversationHeads")
+      .withIndex("by_due", (q) =>
+        q.eq("state", "ready").eq("dueAt", after.dueAt).gt("_creationTime", after.createdAt),
+      );
+  }
+  yield* ctx.db.query("conversationHeads").withIndex("by_due", (q) =>
+    q
+      .eq("state", "ready")
+      .gt("dueAt", after?.dueAt ?? 0)
+      .lte("dueAt", dueBy),
+  );
+}
+
+async function tellOnce(ctx: MutationCtx, head: Doc<"conversationHeads">, cause: Cause): Promise<boolean> {
+  const told = await ctx.db
+    .query("waitNotices")
+    .withIndex("by_cause_conversation", (q) => q.eq("cause", cause).eq("conversation", head.conversation))
+    .first();
+  if (told !== null) return false;
+  await ctx.db.insert("waitNotices", { conversation: head.conversation, cause, at: Date.now() });
+  const message = await ctx.db.get("messageQueue", head.message);
+  if (message === null || message.destination === null) return true;
+  await storeNotice(ctx, {
+    conversation: { conversationId: message.conversationId },
+    destination: message.destination,
+    text: TEXTS[cause],
+    reason: cause,
+  });
+  return true;
+}
 
 /** The cause is over: whoever waits at the next one is told again. */
 export const forget = internalMutation({
