@@ -15,7 +15,7 @@ import {
   WEBHOOK_ATTEMPTS_MAX,
   webhookUrlProblem,
 } from "../policy/webhookUrl.ts";
-import { withinDeadline } from "../replies/deadline.ts";
+import { withinDeadline } from "../deadline.ts";
 import { fromBase64, hmacSha256, toBase64 } from "../secrets/digest.ts";
 import { readFormerSecret, readSecret } from "../secrets/read.ts";
 import { userIdOf } from "./writer.ts";

@@ -87,13 +87,13 @@ async function idsOf(t: World): Promise<Array<Id<"messageQueue">>> {
 }
 
 /** Runs what a function has scheduled of itself and nothing else, to its end. */
-async function goOn<Args>(t: World, name: string, call: (args: Args) => Promise<unknown>): Promise<void> {
+async function goOn(t: World, name: string, call: (args: unknown) => Promise<unknown>): Promise<void> {
   for (let run = 0; run < 100; run += 1) {
     const next = await t.run(async (ctx) => {
       const jobs = await ctx.db.system.query("_scheduled_functions").collect();
       const job = jobs.find((found) => found.state.kind === "pending" && found.name.includes(name));
       if (job !== undefined) await ctx.scheduler.cancel(job._id);
-      return (job?.args[0] ?? null) as Args | null;
+      return (job?.args[0] ?? null) as unknown;
     });
     if (next === null) return;
     await call(next);
@@ -102,7 +102,7 @@ async function goOn<Args>(t: World, name: string, call: (args: Args) => Promise<
 }
 
 /** Calls a function that says whether there is more, to its end. */
-async function again(t: World, call: () => Promise<{ more: boolean }>): Promise<void> {
+async function again(call: () => Promise<{ more: boolean }>): Promise<void> {
   for (let run = 0; run < 100; run += 1) if (!(await call()).more) return;
   throw new Error("never ends");
 }
@@ -112,7 +112,7 @@ describe("large messages", () => {
     const t = await createWorld();
     await finishedMessages(t, 30, "done");
     advance(8 * DAY_MS);
-    await again(t, () => t.mutation(internal.queue.retention.pruneBatch, { kind: "done" }));
+    await again(() => t.mutation(internal.queue.retention.pruneBatch, { kind: "done" }));
     expect(await idsOf(t)).toEqual([]);
   });
 
@@ -120,7 +120,7 @@ describe("large messages", () => {
     const t = await createWorld(queue);
     await finishedMessages(t, 25, "dead_letter");
     advance(1);
-    await again(t, () => t.mutation(internal.factory.replayDeadLetters, {}));
+    await again(() => t.mutation(internal.factory.replayDeadLetters, {}));
     expect(await countOf(t, "queued")).toBe(25);
   });
 
@@ -128,7 +128,7 @@ describe("large messages", () => {
     const t = await createWorld(queue);
     await finishedMessages(t, 25, "dead_letter");
     advance(1);
-    await again(t, () => t.mutation(internal.factory.discardDeadLetters, {}));
+    await again(() => t.mutation(internal.factory.discardDeadLetters, {}));
     expect(await countOf(t, "cancelled")).toBe(25);
   });
 
@@ -153,8 +153,8 @@ describe("large messages", () => {
     }
     const { recoverWorker } = internal.queue.recovery;
     await t.mutation(recoverWorker, { workerId: "w1", reason: "gone" });
-    await goOn<FunctionArgs<typeof recoverWorker>>(t, "recoverWorker", (args) =>
-      t.mutation(recoverWorker, args),
+    await goOn(t, "recoverWorker", (args) =>
+      t.mutation(recoverWorker, args as FunctionArgs<typeof recoverWorker>),
     );
     expect(await countOf(t, "processing")).toBe(0);
   });
@@ -170,7 +170,7 @@ describe("large messages", () => {
     advance(60_000);
     const { sweepLeases } = internal.queue.recovery;
     await t.mutation(sweepLeases, {});
-    await goOn<FunctionArgs<typeof sweepLeases>>(t, "sweepLeases", (args) => t.mutation(sweepLeases, args));
+    await goOn(t, "sweepLeases", (args) => t.mutation(sweepLeases, args as FunctionArgs<typeof sweepLeases>));
     expect(await countOf(t, "processing")).toBe(0);
   });
 
@@ -196,7 +196,7 @@ describe("large messages", () => {
     }
     await t.run((ctx) => leaveConversation(ctx, "c1", "telegram"));
     const { leaveRest } = internal.queue.leave;
-    await goOn<FunctionArgs<typeof leaveRest>>(t, "leaveRest", (args) => t.mutation(leaveRest, args));
+    await goOn(t, "leaveRest", (args) => t.mutation(leaveRest, args as FunctionArgs<typeof leaveRest>));
     expect(await countOf(t, "cancelled")).toBe(25);
   });
 });
@@ -217,7 +217,7 @@ test("a long history is deleted when its time has come", async () => {
     const row = { conversation, seq, role: "user" as const, content: "\u4f60".repeat(100_000), at: 1 };
     await t.run((ctx) => ctx.db.insert("conversationMessages", row));
   }
-  await again(t, () => t.mutation(internal.queue.retention.pruneBatch, { kind: "history" }));
+  await again(() => t.mutation(internal.queue.retention.pruneBatch, { kind: "history" }));
   expect(await t.run((ctx) => ctx.db.query("conversationMessages").first())).toBeNull();
   await expectConsistent(t);
 });

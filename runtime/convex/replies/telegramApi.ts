@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { readCappedText } from "./cappedBody.ts";
-import { withinDeadline } from "./deadline.ts";
+import { withinDeadline } from "../deadline.ts";
 import { clipText } from "../policy/clipText.ts";
 
 /** An answer echoes the message that was sent, at most a few dozen kB; more is not Telegram speaking. */

@@ -6,7 +6,7 @@ import { createProvider } from "../machines/createProvider.ts";
 import { imageState } from "../machines/fly/registry.ts";
 import { readTokenScope } from "../machines/fly/tokenScope.ts";
 import { ProviderError } from "../machines/providerError.ts";
-import { withinDeadline } from "../replies/deadline.ts";
+import { withinDeadline } from "../deadline.ts";
 import { diagnose, type DoctorFacts } from "../policy/diagnosis.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import type { Facts } from "./doctorFacts.ts";

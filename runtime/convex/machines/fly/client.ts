@@ -2,7 +2,7 @@
  * The Machines API over `fetch`: one function that talks, one error that says what happened. A GET is repeated
  * once after a network error, because it changes nothing; no other call is ever repeated here.
  */
-import { DeadlineError, withinDeadline } from "../../replies/deadline.ts";
+import { DeadlineError, withinDeadline } from "../../deadline.ts";
 import { classifyFailure, type ProviderExchange, type ProviderFailure } from "../../policy/providerErrors.ts";
 import { clipText } from "../../policy/clipText.ts";
 

@@ -1,5 +1,5 @@
 /** Whether an image exists, asked of the registry that holds it. */
-import { withinDeadline } from "../../replies/deadline.ts";
+import { withinDeadline } from "../../deadline.ts";
 
 const TIMEOUT_MS = 10_000;
 const MANIFEST_TYPES = [

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { DeadlineError, withinDeadline } from "./deadline.ts";
-import { callTelegram } from "./telegramApi.ts";
+import { callTelegram } from "./replies/telegramApi.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
