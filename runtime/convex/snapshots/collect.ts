@@ -60,10 +60,10 @@ async function retireAbandoned(
     );
     if (abandoned.length === BATCH) break;
   }
-  const retired = await retireWithin(ctx, abandoned, (snapshot) =>
+  const { retired, more } = await retireWithin(ctx, abandoned, (snapshot) =>
     currentSnapshot(ctx, snapshot.conversation),
   );
-  return { retired, more: retired < abandoned.length || retired === BATCH };
+  return { retired, more: more || retired === BATCH };
 }
 
 async function deleteFinishedRows(ctx: MutationCtx, before: number): Promise<number> {

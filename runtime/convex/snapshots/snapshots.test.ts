@@ -357,44 +357,65 @@ describe("retention", () => {
     expect((await restorable(t, held))?.version).toBe(1);
   });
 
-  test("large snapshots that were left behind go one by one: together they would not fit a transaction", async () => {
-    const t = newWorld();
-    const held = await leased(t);
+  /** A snapshot whose files are gone: one look into `snapshotBlobs` for each is enough to fill a transaction. */
+  async function addLarge(t: World, held: Leased, version: number, current: boolean): Promise<void> {
     const blob = await storeBlob(t);
     await t.run(async (ctx) => {
-      for (let version = 1; version <= 6; version += 1) {
-        const files = Array.from({ length: 900 }, (_, index) => ({
-          ...file(`${index}`, "a"),
-          // Of files that are gone: one look into `snapshotBlobs` for each is enough to fill a transaction.
-          storageId: blob.replace(/^\d+/, String(version * 100_000 + index)) as Id<"_storage">,
-          encoding: "zstd" as const,
-        }));
-        const snapshot = await ctx.db.insert("dataSnapshots", {
-          conversation: held.conversation,
-          version,
-          status: "ready",
-          current: false,
-          messageId: held.messageId,
-          leaseId: "lease1",
-          fileCount: files.length,
-          totalBytes: 9_000,
-        });
-        await ctx.db.insert("snapshotManifests", { snapshot, state: { kind: "stored", files } });
-      }
+      const files = Array.from({ length: 900 }, (_, index) => ({
+        ...file(`${index}`, "a"),
+        storageId: blob.replace(/^\d+/, String(version * 100_000 + index)) as Id<"_storage">,
+        encoding: "zstd" as const,
+      }));
+      const snapshot = await ctx.db.insert("dataSnapshots", {
+        conversation: held.conversation,
+        version,
+        status: "ready",
+        current,
+        messageId: held.messageId,
+        leaseId: "lease1",
+        fileCount: files.length,
+        totalBytes: 9_000,
+      });
+      await ctx.db.insert("snapshotManifests", { snapshot, state: { kind: "stored", files } });
     });
-    const leftOf = async () =>
-      await t.run(
-        async (ctx) =>
-          (await ctx.db.query("dataSnapshots").collect()).filter(({ status }) => status === "ready").length,
-      );
+  }
+  const filesLeft = async (t: World): Promise<number> =>
+    await t.run(async (ctx) => {
+      const manifests = await ctx.db.query("snapshotManifests").collect();
+      return manifests.flatMap(({ state }) => (state.kind === "stored" ? state.files : [])).length;
+    });
+
+  test("large snapshots that were left behind go in parts: together they would not fit a transaction", async () => {
+    const t = newWorld();
+    const held = await leased(t);
+    for (let version = 1; version <= 4; version += 1) await addLarge(t, held, version, false);
     await prepare(t, held, [file("SOUL.md", "a")]);
-    expect(await leftOf()).toBe(5);
+    expect(await filesLeft(t)).toBe(3_100);
 
     vi.setSystemTime(Date.now() + 7 * HOUR_MS);
-    await t.mutation(internal.snapshots.collect.collect, {});
-    expect(await leftOf()).toBe(4);
+    expect(await t.mutation(internal.snapshots.collect.collect, {})).toMatchObject({ retired: 2 });
+    expect(await filesLeft(t)).toBe(2_700);
     await t.finishAllScheduledFunctions(vi.runAllTimers);
-    expect(await leftOf()).toBe(0);
+    expect(await t.run(async (ctx) => await ctx.db.query("snapshotManifests").collect())).toEqual([]);
+  });
+
+  test("a turn that replaces a large snapshot leaves a part of it to the next one", async () => {
+    const t = newWorld();
+    const held = await leased(t);
+    await addLarge(t, held, 1, true);
+    const next = await upload(t, held, [file("SOUL.md", "b")]);
+    await commit(t, held, next.snapshotId);
+    expect((await restorable(t, held))?.version).toBe(2);
+    expect(await filesLeft(t)).toBe(401);
+
+    await upload(t, held, [file("SOUL.md", "b")]);
+    expect((await restorable(t, held))?.version).toBe(2);
+    const rows = await t.run(async (ctx) => await ctx.db.query("dataSnapshots").collect());
+    expect(rows.map(({ version, status, current }) => ({ version, status, current }))).toEqual([
+      { version: 1, status: "expired", current: false },
+      { version: 2, status: "ready", current: true },
+      { version: 3, status: "ready", current: false },
+    ]);
   });
 
   test("files that nothing names are deleted: unfinished snapshots, uploads that no message carries", async () => {
