@@ -162,6 +162,7 @@ import type * as queue_heartbeat from "../queue/heartbeat.js";
 import type * as queue_heldTurn from "../queue/heldTurn.js";
 import type * as queue_inbox from "../queue/inbox.js";
 import type * as queue_leave from "../queue/leave.js";
+import type * as queue_mendHead from "../queue/mendHead.js";
 import type * as queue_openConversation from "../queue/openConversation.js";
 import type * as queue_operators from "../queue/operators.js";
 import type * as queue_pause from "../queue/pause.js";
@@ -410,6 +411,7 @@ declare const fullApi: ApiFromModules<{
   "queue/heldTurn": typeof queue_heldTurn;
   "queue/inbox": typeof queue_inbox;
   "queue/leave": typeof queue_leave;
+  "queue/mendHead": typeof queue_mendHead;
   "queue/openConversation": typeof queue_openConversation;
   "queue/operators": typeof queue_operators;
   "queue/pause": typeof queue_pause;

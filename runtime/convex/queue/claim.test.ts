@@ -227,3 +227,36 @@ describe("whom a claim serves", () => {
     expect((await mustClaim(t, two)).conversationId).toBe("a");
   });
 });
+
+describe("rows that somebody deleted in the dashboard", () => {
+  test("a message: the rest of its conversation and everybody else is served", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t);
+    const gone = await enqueue(t, "c1");
+    const second = await enqueue(t, "c1");
+    const other = await enqueue(t, "c2");
+    await t.run((ctx) => ctx.db.delete("messageQueue", gone));
+    const claims = [await mustClaim(t, worker), await mustClaim(t, worker)];
+    expect(claims.map(({ messageId }) => messageId).sort()).toEqual([second, other].sort());
+    await expectConsistent(t);
+  });
+
+  test("all messages of many conversations, and conversations: the queue goes on", async () => {
+    const t = await createWorld();
+    const worker = await addWorker(t);
+    for (let index = 0; index < 10; index += 1) {
+      const id = await enqueue(t, `gone${index}`);
+      await t.run(async (ctx) => {
+        const message = await ctx.db.get("messageQueue", id);
+        if (message === null) throw new Error("no message");
+        if (index % 2 === 0) return await ctx.db.delete("messageQueue", id);
+        await ctx.db.delete("conversations", message.conversation);
+      });
+    }
+    const other = await enqueue(t, "c2");
+    const claimed = [];
+    for (let tries = 0; tries < 4; tries += 1) claimed.push(await claim(t, worker));
+    expect(claimed.flatMap((found) => found?.messageId ?? [])).toEqual([other]);
+    expect(await t.run((ctx) => ctx.db.query("conversationHeads").collect())).toHaveLength(1);
+  });
+});

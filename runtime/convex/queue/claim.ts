@@ -9,13 +9,16 @@ import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { hasRoom } from "../policy/wake.ts";
 import type { Claim } from "../validators.ts";
 import { leaseHead, type Repair } from "./heads.ts";
+import { mendHead } from "./mendHead.ts";
 import { openConversation, saveConversation } from "./openConversation.ts";
 import { claimScope, pickHead } from "./pickHead.ts";
 import { recoverOneExpired } from "./recovery.ts";
-import { promoteDue } from "./promote.ts";
+import { promoteHead } from "./promote.ts";
 import { noteEmptyClaim } from "./wake.ts";
 
 const CLAIM_KEY_MAX_CHARS = 128;
+/** Heads that one claim mends on its way to one that it can lease. */
+const MENDED_PER_CLAIM = 4;
 
 /**
  * Leases the next message to this worker, or returns null when nothing is due for it.
@@ -72,9 +75,15 @@ async function findAndLease(
   if (head === null) return null;
   // Read again: the recovered lease may have been this worker's own, and its load has changed then.
   const worker = repair === null ? caller : await ctx.db.get("workers", caller._id);
-  return await lease(ctx, worker ?? caller, head, claimKey, config, now);
+  for (let tries = 0; head !== null && tries < MENDED_PER_CLAIM; tries += 1) {
+    const claim = await lease(ctx, worker ?? caller, head, claimKey, config, now);
+    if (claim !== null) return claim;
+    head = await pickHead(ctx, scope, caller.workerId, config, now);
+  }
+  return null;
 }
 
+/** null for a head that pointed at nothing and has been mended. */
 async function lease(
   ctx: MutationCtx,
   worker: Doc<"workers">,
@@ -82,11 +91,15 @@ async function lease(
   claimKey: string,
   config: RuntimeConfig,
   now: number,
-): Promise<Claim> {
+): Promise<Claim | null> {
   const { workerId } = worker;
   const message = await ctx.db.get("messageQueue", head.message);
   const conversation = await ctx.db.get("conversations", head.conversation);
-  if (message === null || conversation === null || message.status !== "queued") {
+  if (message === null || conversation === null) {
+    await mendHead(ctx, head, message, now);
+    return null;
+  }
+  if (message.status !== "queued") {
     // The head mirrors a queued message by construction (queue/heads.ts is its one writer).
     throw new Error(`conversation head ${head._id} does not point at a queued message`);
   }
@@ -171,8 +184,6 @@ async function promoteOneOverdue(
     .query("conversationHeads")
     .withIndex("by_due", (q) => q.eq("state", "delayed").lte("dueAt", now))
     .first();
-  const message = overdue === null ? null : await ctx.db.get("messageQueue", overdue.message);
-  if (overdue === null || message === null) return null;
-  const change = await promoteDue(ctx, message, config, now, false);
-  return change === null ? null : { conversation: overdue.conversation, change };
+  if (overdue === null) return null;
+  return { conversation: overdue.conversation, change: await promoteHead(ctx, overdue, config, now, false) };
 }

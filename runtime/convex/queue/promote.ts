@@ -6,6 +6,7 @@ import { readRuntimeConfig } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { type HeadChange, refreshHead, settleDue } from "./heads.ts";
+import { mendHead } from "./mendHead.ts";
 import { openConversation, saveConversation } from "./openConversation.ts";
 import { wakeForHead } from "./wake.ts";
 
@@ -34,6 +35,19 @@ export async function promoteDue(
     await kickScaler(ctx, "a delayed message is due");
   }
   return head;
+}
+
+/** Promotes what a head that is overdue points at; one that points at nothing is mended and hides no other. */
+export async function promoteHead(
+  ctx: MutationCtx,
+  head: Doc<"conversationHeads">,
+  config: RuntimeConfig,
+  now: number,
+  wakes = true,
+): Promise<HeadChange> {
+  const message = await ctx.db.get("messageQueue", head.message);
+  const change = message === null ? null : await promoteDue(ctx, message, config, now, wakes);
+  return change ?? (await mendHead(ctx, head, message, now));
 }
 
 /** Scheduled for the due time by whoever delays a message. */

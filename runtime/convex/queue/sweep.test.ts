@@ -10,6 +10,7 @@ import {
   fakeDeployment,
   messageOf,
   mustClaim,
+  START,
   type World,
 } from "../testing/factory.setup.ts";
 
@@ -34,6 +35,20 @@ test("an expired lease whose timer was lost is found, and recovered in a transac
   expect(await scheduledNow(t, "recovery:sweepLeases")).toBe(1);
   await t.mutation(internal.queue.recovery.sweepLeases, {});
   expect((await messageOf(t, messageId)).status).toBe("queued");
+  await expectConsistent(t);
+});
+
+test("delayed messages that somebody deleted in the dashboard hide no other", async () => {
+  const t = await createWorld();
+  const scheduledFor = START + 1_000;
+  for (let index = 0; index < 10; index += 1) {
+    const gone = await enqueue(t, `gone${index}`, { scheduledFor });
+    await t.run((ctx) => ctx.db.delete("messageQueue", gone));
+  }
+  const messageId = await enqueue(t, "c2", { scheduledFor });
+  advance(10_000);
+  for (let sweep = 0; sweep < 2; sweep += 1) await t.mutation(internal.queue.sweep.sweepQueue, {});
+  expect(await messageOf(t, messageId)).toMatchObject({ status: "queued", delayed: false });
   await expectConsistent(t);
 });
 

@@ -9,7 +9,7 @@ import { readRuntimeConfigOrNull } from "../config/read.ts";
 import type { RuntimeConfig } from "../policy/runtimeConfig.ts";
 import { kickScaler } from "../scaler/kick.ts";
 import { openConversation } from "./openConversation.ts";
-import { promoteDue } from "./promote.ts";
+import { promoteHead } from "./promote.ts";
 import { wakeForHead } from "./wake.ts";
 
 /** Promotions per transaction: each reads and writes a message and reads the next in line, of up to half a MiB each. */
@@ -27,12 +27,8 @@ async function promoteOverdue(ctx: MutationCtx, config: RuntimeConfig, now: numb
     .query("conversationHeads")
     .withIndex("by_due", (q) => q.eq("state", "delayed").lte("dueAt", now - PROMOTION_LATE_MS))
     .take(PROMOTE_BATCH);
-  let promoted = 0;
-  for (const head of heads) {
-    const message = await ctx.db.get("messageQueue", head.message);
-    if (message !== null && (await promoteDue(ctx, message, config, now)) !== null) promoted += 1;
-  }
-  return promoted;
+  for (const head of heads) await promoteHead(ctx, head, config, now);
+  return heads.length;
 }
 
 /** Heads that have been ready for twice the grace: their wake-ups led to nothing. */
