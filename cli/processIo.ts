@@ -1,6 +1,7 @@
 /** The real process behind a command. */
 import { spawn } from "node:child_process";
 import { dirname, join } from "node:path";
+import type { Readable, Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { userInfo } from "node:os";
@@ -10,21 +11,26 @@ import type { Asker, Io, ProgramRun } from "./io.ts";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
-/** Prompts are loaded only when somebody is asked. */
-const ask: Asker = {
-  async hidden(question) {
-    const { isCancel, password } = await import("@clack/prompts");
-    const value = await password({ message: question });
-    if (isCancel(value)) throw interrupted();
-    return value;
-  },
-  async confirm(question) {
-    const { confirm, isCancel } = await import("@clack/prompts");
-    const value = await confirm({ message: question, initialValue: false });
-    if (isCancel(value)) throw interrupted();
-    return value;
-  },
-};
+/**
+ * Asks at a terminal. Questions go beside the result, which may be on its way into a file or a pipe.
+ * Prompts are loaded only when somebody is asked.
+ */
+export function askerAt(streams: { input: Readable; output: Writable }): Asker {
+  return {
+    async hidden(question) {
+      const { isCancel, password } = await import("@clack/prompts");
+      const value = await password({ message: question, ...streams });
+      if (isCancel(value)) throw interrupted();
+      return value;
+    },
+    async confirm(question) {
+      const { confirm, isCancel } = await import("@clack/prompts");
+      const value = await confirm({ message: question, initialValue: false, ...streams });
+      if (isCancel(value)) throw interrupted();
+      return value;
+    },
+  };
+}
 
 const interrupted = (): CliError => new CliError(exitCodes.interrupted, "interrupted", "Nothing was done.");
 
@@ -57,7 +63,7 @@ export function processIo(): Io {
     pause: async (ms) => {
       await pause(ms);
     },
-    ask,
+    ask: askerAt({ input: process.stdin, output: process.stderr }),
     stackOutputs: (stack) => readStackOutputs(stack, root),
     runProgram,
     userName: userInfo().username,
