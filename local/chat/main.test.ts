@@ -94,6 +94,32 @@ test("a reply counts whole: several parts, a typing bot, a preview in its last v
   expect(result).toEqual({ code: 0, stdout: "part one\npart two\n", stderr: "" });
 });
 
+test("a reader that has seen enough ends the chat, without a stack and without further messages", async () => {
+  const heard: string[] = [];
+  const url = await startBot((text, send) => {
+    heard.push(text);
+    return send("sendMessage", { text: `echo ${text}` }).then(() => undefined);
+  });
+  const main = fileURLToPath(new URL("./main.ts", import.meta.url));
+  const child = spawn(process.execPath, [
+    main,
+    "--telegram-url",
+    url,
+    "--bot",
+    "test_bot",
+    "--settle-ms",
+    "50",
+  ]);
+  let stderr = "";
+  child.stderr.on("data", (part: Buffer) => (stderr += part.toString()));
+  child.stdout.destroy();
+  child.stdin.on("error", () => undefined);
+  child.stdin.write("one\n");
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  expect([await ended, stderr]).toEqual([0, ""]);
+  expect(heard).toEqual(["one"]);
+});
+
 test("no answer in time ends with 1 and says which line", async () => {
   const url = await startBot(() => Promise.resolve());
   const result = await chat(["--telegram-url", url, "--bot", "test_bot", "--timeout-ms", "100"], "anyone?\n");

@@ -18,6 +18,12 @@ const USAGE = `npm run chat -- [options]
   --timeout-ms <n>       how long to wait for an answer when the input is not a terminal (default 240000)
   --settle-ms <n>        silence after which an answer counts as complete, likewise (default 600)`;
 
+// Who reads the answers has seen enough (`| head -1`): nothing more is said to nobody.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 process.exit(await main());
 
 /** Exit codes: 0 done, 1 no answer or no connection, 2 wrong usage. */
