@@ -259,7 +259,14 @@ export const stackSchema = z.strictObject({
 
 export type StackConfig = z.output<typeof stackSchema>;
 
-/** Maps of secrets, encrypted in the stack's file; `loadConfig.ts` reads them. */
+/**
+ * Maps of secrets, encrypted in the stack's file; `loadConfig.ts` reads them.
+ *
+ * `telegramBotTokens`: token by agent key. The bot of `default` is shared: it serves every person, with the agent that
+ * they are bound to; any other serves its agent alone. Default: no bot.
+ * `modelKeys`: value by environment variable, for example OPENAI_API_KEY. They become secrets of the Fly app, so that
+ * every machine has them; a changed one is a rollout. Default: none.
+ */
 export const secretKeys = ["telegramBotTokens", "modelKeys"] as const;
 export type SecretKey = (typeof secretKeys)[number];
 
