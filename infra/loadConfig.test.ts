@@ -12,6 +12,7 @@ const good: Record<string, unknown> = {
   modelKeys: { OPENAI_API_KEY: "sk-canary" },
 };
 const SECRETS = ["telegramBotTokens", "modelKeys"];
+const CREDENTIALS = ["FLY_API_TOKEN", "CONVEX_DEPLOY_KEY"];
 
 /** What Pulumi hands to a program: texts, JSON where somebody wrote more than a text. */
 function load(
@@ -27,6 +28,7 @@ function load(
       given.map(([key, value]) => [`af:${key}`, typeof value === "string" ? value : JSON.stringify(value)]),
     ),
   );
+  for (const name of CREDENTIALS) vi.stubEnv(name, "token");
   vi.stubEnv("PULUMI_CONFIG_SECRET_KEYS", JSON.stringify(encrypted.map((key) => `af:${key}`)));
   return loadStackConfig(
     (file) => texts[file] ?? (files.includes(file) ? "# Soul" : null),
@@ -114,6 +116,23 @@ describe("a stack's config, as Pulumi hands it over", () => {
     expect(message).toContain("agent-factory:telegramBotTokens: is stored in plain text; set each with");
     expect(message).not.toContain("modelKeys:");
     expect(message).not.toContain("canary");
+  });
+
+  it("is warned of credentials that an up will want, all at once and by mode", () => {
+    const warnings = (unset: readonly string[], convex = good["convex"]): string[] => {
+      const read = (): string => "# Soul";
+      load({ convex });
+      for (const name of unset) vi.stubEnv(name, "");
+      return loadStackConfig(read, new pulumi.Config("af")).warnings;
+    };
+    expect(warnings(CREDENTIALS)).toEqual([
+      "FLY_API_TOKEN and CONVEX_DEPLOY_KEY not set: `pulumi up` needs them (docs/deploy.md, tokens).",
+    ]);
+    expect(warnings([])).toEqual([]);
+    const provisioned = { mode: "provisioned", projectName: "agents" };
+    expect(warnings(["CONVEX_TEAM_TOKEN"], provisioned)).toEqual([
+      expect.stringMatching(/^CONVEX_TEAM_TOKEN not set/),
+    ]);
   });
 
   it("is warned of when no worker could reach its model, or would have a skill that an agent names", () => {

@@ -136,7 +136,7 @@ export function loadStackConfig(
 
 /** What is allowed and most likely not meant. */
 function warningsOf(
-  { model, agents, image }: StackConfig,
+  { model, agents, image, convex }: StackConfig,
   keys: Record<string, string>,
   read: ReadFile,
 ): string[] {
@@ -156,7 +156,22 @@ function warningsOf(
           `Agent ${agent} names the skill '${skill}', which the image will not have: there is no runtime/worker/skills/${skill}/SKILL.md`,
       ),
   );
-  return [...unreachable, ...unknown];
+  return [...missingCredentials(convex.mode, process.env), ...unreachable, ...unknown];
+}
+
+/** Variable of the Convex credential, by mode. */
+const CONVEX_CREDENTIALS: Readonly<Record<StackConfig["convex"]["mode"], string>> = {
+  existing: "CONVEX_DEPLOY_KEY",
+  provisioned: "CONVEX_TEAM_TOKEN",
+  selfHosted: "CONVEX_SELF_HOSTED_ADMIN_KEY",
+};
+
+/** A preview does without; told there, all of them, so that an `up` does not fail half-way for one after the other. */
+function missingCredentials(mode: StackConfig["convex"]["mode"], env: NodeJS.ProcessEnv): string[] {
+  const missing = ["FLY_API_TOKEN", CONVEX_CREDENTIALS[mode]].filter((name) => !env[name]?.trim());
+  return missing.length === 0
+    ? []
+    : [`${missing.join(" and ")} not set: \`pulumi up\` needs them (docs/deploy.md, tokens).`];
 }
 
 /** How most providers' keys are called: OPENAI_API_KEY. */
