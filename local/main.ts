@@ -15,6 +15,7 @@ import { readFlags } from "./environment/flags.ts";
 import { endLeftovers } from "./environment/leftovers.ts";
 import { takeEnvironment } from "./environment/oneAtATime.ts";
 import { outputLines } from "./environment/outputs.ts";
+import { outliveReaders } from "./environment/readers.ts";
 import { progressFilter } from "./environment/pulumiProgress.ts";
 import type { LostService } from "./environment/services.ts";
 
@@ -28,6 +29,8 @@ const AGAIN = "`npm run local` goes on from here.";
 
 /** Shows the end of what the engine said. */
 const lastLines = (output: string): string => output.split("\n").slice(-40).join("\n");
+
+outliveReaders();
 
 async function main(): Promise<number> {
   const flags = readFlags(process.argv.slice(2), "npm run local", {

@@ -13,6 +13,7 @@ import { endLeftovers, runningMachines } from "../environment/leftovers.ts";
 import { AlreadyRunning, takeEnvironment } from "../environment/oneAtATime.ts";
 import { outputLines } from "../environment/outputs.ts";
 import { type Person, Phone, type Sent } from "../environment/person.ts";
+import { outliveReaders } from "../environment/readers.ts";
 import { progressFilter, resourceCounts } from "../environment/pulumiProgress.ts";
 import { createReport, type MessageTimes, type Report, type Timeline, timelineLines } from "./report.ts";
 import { addDemoSkill, removeDemoSkill } from "./skill.ts";
@@ -32,6 +33,8 @@ const INTERRUPTED = 130;
 
 const ada: Person = { id: 5_001, first_name: "Ada" };
 const bruno: Person = { id: 5_002, first_name: "Bruno" };
+
+outliveReaders();
 
 async function main(): Promise<number> {
   const flags = readFlags(process.argv.slice(2), "npm run demo", {});
