@@ -21,6 +21,7 @@ const WORKER = "light worker (no agent; turns of 200 ms; looks for work every 15
 const MONDAY = Date.UTC(2026, 10, 23);
 const DAY = {
   people: 200,
+  peopleFew: 20,
   sittingsPerPerson: 4,
   seeds: [1, 2, 3, 4, 5],
   /** Boot of the genuine image with its probe turn, resume and suspension of a machine: assumed, not measured on Fly. */
@@ -215,9 +216,9 @@ function scalingOf(change: (scaling: RuntimeConfig["scaling"]) => void): Runtime
 }
 
 /** Mean over the seeds; waits over all of their messages. */
-function day(policy: string, scaling: RuntimeConfig["scaling"]): DayCost {
+function day(policy: string, scaling: RuntimeConfig["scaling"], people = DAY.people): DayCost {
   const runs = DAY.seeds.map((seed) => {
-    const traffic = dayOfTraffic(seed, DAY.people, DAY.sittingsPerPerson);
+    const traffic = dayOfTraffic(seed, people, DAY.sittingsPerPerson);
     const oracle = oracleMachineSeconds(traffic, scaling.jobsPerWorker, DAY.times);
     return { ...simulateDay(traffic, scaling, DAY.times, MONDAY), oracle };
   });
@@ -251,6 +252,12 @@ function days(): DayCost[] {
     day(
       "idleTimeoutMs 60000",
       scalingOf((scaling) => (scaling.idleTimeoutMs = 60_000)),
+    ),
+    // Few people let workers rest often, so that messages meet them on their way.
+    day(
+      `${DAY.peopleFew} people, idleTimeoutMs 60000`,
+      scalingOf((scaling) => (scaling.idleTimeoutMs = 60_000)),
+      DAY.peopleFew,
     ),
     day(
       "no warm pool",
@@ -303,7 +310,7 @@ const costs = days();
 say(
   `\nSimulated day: ${DAY.people} people, ${DAY.sittingsPerPerson} sittings of 5 messages, boot ${DAY.times.bootMs} ms, resume ${DAY.times.resumeMs} ms, suspension ${DAY.times.restMs} ms, mean of ${DAY.seeds.length} seeds`,
 );
-say(row("policy", "machine s", "oracle s", "× oracle", "machines", "p50 wait ms", "p95", "p99"));
+say(row("policy", "machine s", "oracle s", "× oracle", "machines", "creates", "p50 wait ms", "p95", "p99"));
 for (const cost of costs)
   say(
     row(
@@ -312,6 +319,7 @@ for (const cost of costs)
       cost.oracle_machine_seconds,
       cost.times_oracle.toFixed(2),
       cost.machines_max,
+      cost.creates,
       cost.wait_p50_ms,
       cost.wait_p95_ms,
       cost.wait_p99_ms,
