@@ -432,6 +432,24 @@ test("messages name a person of Telegram by the company's own id, whoever began 
     expect((await get(t, serviceKey, `/messages/${_id}`)).json.userId).toBe("ada");
 });
 
+test("blank ids are refused by the names that the API gives them", async () => {
+  const t = await openWorld();
+  const { serviceKey } = await makeKey(t, "acme");
+  const blank = await post(t, serviceKey, "/messages", { ...hello, conversationId: " ", userId: " " });
+  expect(blank.status).toBe(400);
+  expect(blank.json.error.message).toContain(
+    "body.conversationId: must not be blank or contain control characters",
+  );
+  expect(blank.json.error.message).toContain("body.userId: must not be blank or contain control characters");
+  const bound = await callApi(t, {
+    method: "PUT",
+    path: "/users/%20/binding",
+    key: serviceKey,
+    body: { agentKey: "default" },
+  });
+  expect(bound.json.error.message).toBe("path.userId: must not be blank or contain control characters");
+});
+
 describe("a request that is wrong", () => {
   const job = { userId: "ada", title: "t", text: "x", schedule: { kind: "manual" }, timeZone: "UTC" };
 

@@ -2,12 +2,12 @@
 import * as z from "zod";
 import { PUSH_TEXT_UNITS_MAX, PUSH_TITLE_UNITS_MAX } from "../policy/push.ts";
 
-/** Ids that consumers choose: anything but control characters. */
+/** Ids that consumers choose: anything but blanks alone and control characters. */
 export const consumerId = z
   .string()
   .min(1)
   .max(256)
-  .regex(/^[^\p{Cc}]*$/u, "must not contain control characters");
+  .regex(/^(?!\s*$)[^\p{Cc}]*$/u, "must not be blank or contain control characters");
 export const agentKey = z.string().min(1).max(128);
 /** Ids that the factory gives out. */
 export const factoryId = z.string().min(1).max(64);
