@@ -111,6 +111,16 @@ describe("execution", () => {
     });
   });
 
+  test.each([
+    ["null", null],
+    ["0", 0],
+    ["plain words", "plain words"],
+    ["", ""],
+  ])("an answer of '%s' is the result %j", async (text, expected) => {
+    const { fake } = clock(new Response(text));
+    expect((await executeBridgeFunction(config, call, fake)).result).toBe(expected);
+  });
+
   test("a person's own token becomes a bearer", async () => {
     const { fake, requests } = clock(Response.json({}));
     await executeBridgeFunction(config, { ...call, userToken: "ut" }, fake);

@@ -117,7 +117,9 @@ function post(config: ResolvedBridge, call: BridgeCall, clock: BridgeClock): Pro
 async function read(response: Response, functionKey: string): Promise<BridgeResult> {
   const text = await boundedText(response);
   const body = parseJson(text);
-  if (response.ok) return { success: true, status: response.status, functionKey, result: body ?? text };
+  if (response.ok) {
+    return { success: true, status: response.status, functionKey, result: body === undefined ? text : body };
+  }
   const named = typeof body === "object" && body !== null ? (body as { error?: unknown }).error : undefined;
   const error = typeof named === "string" ? named : text.slice(0, 500) || `status ${response.status}`;
   return { success: false, status: response.status, functionKey, error };
@@ -136,11 +138,12 @@ async function boundedText(response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
+/** undefined: not JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return null; // Plain text is an answer too.
+    return undefined; // Plain text is an answer too.
   }
 }
 
