@@ -76,7 +76,9 @@ describe("who is re-bound by an operator or app", () => {
 
   test("at the same time by many has one active binding, and the rest as history", async () => {
     const t = await openWorld();
-    await Promise.all(Array.from({ length: 10 }, () => bind(t, paired)));
+    await Promise.all(
+      Array.from({ length: 10 }, (_, index) => bind(t, { ...paired, conversationId: `c${index}` })),
+    );
     const { active, history } = await t.query(internal.identity.bindings.getUserAgentBinding, {
       consumerUserId: "ada",
     });
@@ -86,6 +88,25 @@ describe("who is re-bound by an operator or app", () => {
       history.every(({ revokedAt, revokedBecause }) => revokedAt === NOW && revokedBecause === "re-bound"),
     ).toBe(true);
   });
+});
+
+test("a person bound to the agent that they have keeps that binding, however often an app says so", async () => {
+  const t = await openWorld();
+  await addAgent(t, "b");
+  const asked = { source: "api", companyId: "acme" };
+  const { bindingId } = await bind(t, { ...asked, ...paired, conversationId: "ada-main" });
+  vi.setSystemTime(NOW + 60_000);
+  expect(await bind(t, asked)).toEqual({ bindingId });
+  expect(await bind(t, { ...asked, telegramUserId: "42" })).toEqual({ bindingId });
+  const rows = () => t.run((ctx) => ctx.db.query("identityBindings").collect());
+  expect(await rows()).toMatchObject([{ status: "active", boundAt: NOW, conversationId: "ada-main" }]);
+  const changes: Array<Record<string, string>> = [
+    { telegramUserId: "43" },
+    { conversationId: "other" },
+    { agentKey: "b" },
+  ];
+  for (const change of changes) await bind(t, { ...asked, ...change });
+  expect((await rows()).map(({ status }) => status)).toEqual(["revoked", "revoked", "revoked", "active"]);
 });
 
 test("a group is one person's at a time", async () => {

@@ -53,7 +53,7 @@ export type NewBinding = Person & {
 };
 
 /**
- * Binds, closing what was active for the person and for the Telegram user or group before. Whoever is re-bound keeps
+ * Binds, closing what was active for the person and for the Telegram user or group before, unless all is so already. Whoever is re-bound keeps
  * the Telegram account that they have paired, and with the same agent their conversation.
  */
 export async function bind(
@@ -63,7 +63,9 @@ export async function bind(
 ): Promise<Id<"identityBindings">> {
   requirePersonId(asked.consumerUserId);
   await requireEnabledAgent(ctx, asked.agentKey);
-  const binding = { ...inherited(await activeBinding(ctx, asked), asked), ...given(asked) };
+  const active = await activeBinding(ctx, asked);
+  if (active !== null && says(active, given(asked))) return active._id;
+  const binding = { ...inherited(active, asked), ...given(asked) };
   await closePerson(ctx, asked, "re-bound", now);
   const { telegramUserId, telegramChatId } = binding;
   if (telegramUserId !== undefined) {
@@ -81,6 +83,11 @@ export async function bind(
     for (const other of others) await close(ctx, other, "group bound to another person", now);
   }
   return await ctx.db.insert("identityBindings", { ...binding, status: "active", boundAt: now });
+}
+
+/** Whether the binding is as asked already: apps bind whom they see again, and history is for what has changed. */
+function says(active: Binding, asked: NewBinding): boolean {
+  return Object.entries(asked).every(([field, value]) => active[field as keyof NewBinding] === value);
 }
 
 /** What a new binding takes over from the one it replaces, for as far as it says nothing of it. */
