@@ -157,7 +157,7 @@ export type CancelMessageResponses = {
    */
   200: {
     /**
-     * none: it had already ended
+     * cancelled: it is, by this request or an earlier one; none: it had ended otherwise
      */
     outcome: "cancelled" | "requested" | "none";
   };

@@ -62,7 +62,7 @@ export function messageMethods(transport: Transport) {
       }
     },
 
-    /** `none`: it had already ended. `requested`: it runs and ends as soon as its worker confirms. */
+    /** `none`: it had ended otherwise. `requested`: it runs and ends as soon as its worker confirms. */
     cancelMessage(messageId: string) {
       return call<api.CancelMessageData, api.CancelMessageResponse>("POST", "/messages/{messageId}/cancel", {
         path: { messageId },

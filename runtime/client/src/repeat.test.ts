@@ -67,6 +67,19 @@ describe("of two answers that are lost, the third tells what the first sending d
     expect(await messagesOf("lost")).toHaveLength(1);
   });
 
+  test("for a message that is cancelled", async () => {
+    const scheduledFor = Date.now() + 3_600_000;
+    const { messageId } = await direct.enqueue({
+      conversationId: "later",
+      agentKey: "default",
+      userId: "ada",
+      text: "hello",
+      scheduledFor,
+    });
+    proxy.lose(2);
+    expect(await client.cancelMessage(messageId)).toEqual({ outcome: "cancelled" });
+  });
+
   test("for a push template", async () => {
     proxy.lose(2);
     const { templateId } = await client.createPushTemplate({ templateKey: "news", ...words, schedule });

@@ -180,16 +180,17 @@ describe("a message over the API", () => {
     expect(refused.headers.get("Retry-After")).toMatch(/^\d+$/);
   });
 
-  test("can be cancelled while it waits", async () => {
+  test("can be cancelled while it waits, and reads so however often that is asked; one that has ended cannot", async () => {
     const t = await openWorld();
     const { serviceKey } = await makeKey(t, "acme");
-    const { json } = await post(t, serviceKey, "/messages", hello);
-    expect((await post(t, serviceKey, `/messages/${json.messageId}/cancel`)).json).toEqual({
-      outcome: "cancelled",
-    });
-    expect((await post(t, serviceKey, `/messages/${json.messageId}/cancel`)).json).toEqual({
-      outcome: "none",
-    });
+    const cancel = async (messageId: string) =>
+      (await post(t, serviceKey, `/messages/${messageId}/cancel`)).json;
+    const waiting = await post(t, serviceKey, "/messages", hello);
+    for (let asked = 0; asked < 2; asked += 1)
+      expect(await cancel(waiting.json.messageId)).toEqual({ outcome: "cancelled" });
+    const ended = await post(t, serviceKey, "/messages", { ...hello, conversationId: "c2" });
+    await answerIt(t, ended.json.messageId, "hi Ada");
+    expect(await cancel(ended.json.messageId)).toEqual({ outcome: "none" });
   });
 
   test("to an unknown agent is refused in the documented shape", async () => {

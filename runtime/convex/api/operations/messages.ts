@@ -73,12 +73,18 @@ export const messageOperations: readonly Operation[] = [
     body: noBody,
     status: 200,
     response: z.object({
-      outcome: z.enum(["cancelled", "requested", "none"]).describe("none: it had already ended"),
+      outcome: z
+        .enum(["cancelled", "requested", "none"])
+        .describe("cancelled: it is, by this request or an earlier one; none: it had ended otherwise"),
     }),
     run: async (ctx, principal, { params }) => {
       const messageId = await ctx.runQuery(internal.api.messages.ownMessageId, { principal, ...params });
       const actor = `api:${principal.keyId}`;
-      return { outcome: await ctx.runMutation(internal.queue.cancel.cancelMessage, { messageId, actor }) };
+      const outcome = await ctx.runMutation(internal.queue.cancel.cancelMessage, { messageId, actor });
+      if (outcome !== "none") return { outcome };
+      // Whose first answer was lost asks again, and is told the same.
+      const { status } = await ctx.runQuery(internal.api.messages.getMessage, { principal, ...params });
+      return { outcome: status === "cancelled" ? ("cancelled" as const) : outcome };
     },
   }),
   operation({
