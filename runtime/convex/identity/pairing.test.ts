@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { internal } from "../_generated/api.js";
 import {
   addAgent,
+  addBot,
   deliver,
   fakeTelegram,
   messageUpdate,
@@ -40,6 +41,28 @@ const lastText = (t: World) =>
     const content = parts.at(-1)?.content;
     return content?.kind === "text" ? content.plain : null;
   });
+
+describe("a code's link", () => {
+  const linkOf = async (t: World) =>
+    (
+      await t.action(internal.identity.pairing.createPairingCode, {
+        consumerUserId: "ada",
+        agentKey: "sales",
+      })
+    ).deepLink;
+
+  test("opens the agent's own bot while that one delivers here, then the shared one, then none", async () => {
+    const t = await openWorld();
+    await addAgent(t, "sales");
+    await addBot(t, "telegram.botToken.sales", "901:token-of-sales", "sales_bot");
+    expect(await linkOf(t)).toMatch(/^https:\/\/t\.me\/sales_bot\?start=/);
+    // What nobody delivers from leads nowhere: the code would never arrive.
+    await t.action(internal.ingress.webhook.deleteTelegramWebhook, { agentKey: "sales" });
+    expect(await linkOf(t)).toMatch(/^https:\/\/t\.me\/helper_bot\?start=/);
+    await t.action(internal.ingress.webhook.deleteTelegramWebhook, {});
+    expect(await linkOf(t)).toBeNull();
+  });
+});
 
 describe("a code", () => {
   test("redeemed by two people at the same time works for one of them", async () => {

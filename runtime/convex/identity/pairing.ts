@@ -41,7 +41,7 @@ async function findCode(ctx: QueryCtx, code: string): Promise<Code | null> {
     .unique();
 }
 
-/** The bot that serves an agent: its own when it has one, else the shared one. */
+/** The bot that serves an agent: its own when one delivers here, else the shared one. */
 async function deepLinkBase(ctx: QueryCtx, agentKey: string): Promise<string | null> {
   for (const secretRef of [
     `telegram.botToken.${agentKey}`,
@@ -52,7 +52,9 @@ async function deepLinkBase(ctx: QueryCtx, agentKey: string): Promise<string | n
       .query("telegramBots")
       .withIndex("by_secret_ref", (q) => q.eq("secretRef", secretRef))
       .unique();
-    if (bot?.username !== undefined) return `https://t.me/${bot.username}?start=`;
+    // One whose webhook was deleted is remembered, but what is said to it arrives nowhere.
+    if (bot?.username !== undefined && bot.webhookUrl !== undefined)
+      return `https://t.me/${bot.username}?start=`;
   }
   return null;
 }

@@ -86,7 +86,9 @@ export async function addAgent(t: World, agentKey: string, enabled = true): Prom
 export async function addBot(t: World, secretRef: string, token: string, username: string): Promise<void> {
   await t.action(internal.secrets.importSecret.importSecret, { secretRef, plaintextValue: token });
   await t.run(async (ctx) => {
-    await ctx.db.insert("telegramBots", { secretRef, botId: token.split(":")[0] ?? "", username });
+    const webhookUrl = "https://happy-otter-1.convex.site/agent-factory/telegram/webhook";
+    const facts = { botId: token.split(":")[0] ?? "", username, webhookUrl, configuredAt: Date.now() };
+    await ctx.db.insert("telegramBots", { secretRef, ...facts });
   });
 }
 
