@@ -1,10 +1,22 @@
 /** What processes of this machine hold, read from /proc. A process that has ended holds nothing. */
 import { readdirSync, readFileSync } from "node:fs";
 
+/** Of the times in /proc: 100 on every Linux that Node runs on. */
+const TICKS_PER_S = 100;
+
 /** Resident memory of all of them, MB. */
 export function residentMb(pids: readonly number[]): number {
   const kilobytes = pids.map((pid) => Number(/VmRSS:\s+(\d+)/.exec(readProc(pid, "status"))?.[1] ?? 0));
   return Math.round(kilobytes.reduce((sum, size) => sum + size, 0) / 1_024);
+}
+
+/** CPU time of them and of the children that they have seen end, s. */
+export function cpuSeconds(pids: readonly number[]): number {
+  const ticks = pids
+    // utime, stime, cutime and cstime.
+    .flatMap((pid) => statFields(pid).slice(11, 15))
+    .reduce((sum, field) => sum + Number(field), 0);
+  return ticks / TICKS_PER_S;
 }
 
 /** Files, sockets and pipes that they have open. */
@@ -16,13 +28,17 @@ export function openFiles(pids: readonly number[]): number {
 export function descendants(ancestor: number): number[] {
   const parents = new Map<number, number>();
   for (const name of listProc("/proc")) {
-    // The command's name may hold spaces and brackets: what follows its last bracket does not.
-    const [, parent] = readProc(Number(name), "stat").split(") ").at(-1)?.split(" ") ?? [];
+    const [, parent] = statFields(Number(name));
     if (parent !== undefined) parents.set(Number(name), Number(parent));
   }
   const found = [ancestor];
   for (const pid of found) for (const [child, parent] of parents) if (parent === pid) found.push(child);
   return found.slice(1);
+}
+
+/** From the state on: the command's name may hold spaces and brackets, what follows its last bracket does not. */
+function statFields(pid: number): string[] {
+  return readProc(pid, "stat").split(") ").at(-1)?.split(" ") ?? [];
 }
 
 function readProc(pid: number, file: string): string {
