@@ -180,6 +180,8 @@ function childEnvironment(
     OPENCLAW_PACKAGED_COMPILE_CACHE_RESPAWNED: "1",
     OPENCLAW_DISABLE_BONJOUR: "1",
     OPENCLAW_SKIP_CHANNELS: "1",
+    // `plugins.allow` lets none of them in; without this their manifests are read and checked again and again.
+    OPENCLAW_DISABLE_BUNDLED_PLUGINS: "1",
     OPENCLAW_EXEC_SHELL_SNAPSHOT: "0",
     OPENCLAW_NO_AUTO_UPDATE: "1",
     OPENCLAW_OFFLINE: "1",

@@ -67,6 +67,9 @@ export function renderGatewayConfig(input: GatewayConfigInput): Record<string, u
     update: { checkOnStart: false },
     telemetry: { enabled: false },
     discovery: { mdns: { mode: "off" } },
+    // Nothing grows old here: a session ends with its conversation's residence, the state with the gateway. The search
+    // for what might would start a thread after every turn, and another for each write that comes in between.
+    session: { maintenance: { mode: "warn" } },
     cron: { enabled: false },
     browser: { enabled: false },
     plugins: {
