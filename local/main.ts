@@ -92,6 +92,8 @@ async function main(): Promise<number> {
     if (flags.given.has("destroy")) {
       const destroyed = await stack.destroy(progressFilter(indented));
       if (destroyed.code !== 0) throw new Error(`pulumi destroy failed:\n${lastLines(destroyed.output)}`);
+      say("Destroyed and stopped; the next `npm run local` makes a new environment.");
+      return 0;
     }
     say(`Stopped; ${AGAIN}`);
     return 0;
