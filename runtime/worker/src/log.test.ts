@@ -105,3 +105,20 @@ test("what a provider says of a failure is kept for operators, but for the key t
   misbehave({ at: "agent", payload: { status: "error", error: { message: "401: test-key is not a key" } } });
   expect((await ask("a refused key")).errors).toEqual(["The turn ended failed: 401: [key] is not a key"]);
 });
+
+test("a file that cannot be restored is not named, what is wrong with it is", async () => {
+  await ask("restored");
+  const { deployment } = site;
+  const snapshots = deployment.snapshotsOf("restored");
+  const latest = snapshots.at(-1);
+  if (latest === undefined) throw new Error("nothing was saved");
+  const [file] = latest.files;
+  if (file === undefined) throw new Error("the snapshot is empty");
+  const files = [{ ...file, path: `../${WORDS}.md` }];
+  snapshots.push({ ...latest, id: "elsewhere", version: latest.version + 1, files });
+  const before = lines.length;
+  expect((await ask("restored")).errors[0]).toContain(WORDS);
+  const logged = lines.slice(before).join("\n");
+  expect(logged).toContain("RestoreError: restore refused");
+  expect(logged).not.toContain(WORDS);
+});
