@@ -9,7 +9,6 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { fileURLToPath } from "node:url";
 import { encodeFrame, FrameReader } from "./socketFrames.ts";
 
 /** What happens at a place instead of what should. */
@@ -30,15 +29,15 @@ export interface Fault {
   times?: number;
 }
 
+/** Beside `openclaw.mjs`: the fault that is due. */
+export const FAULT_FILE = "fault.json";
+
 /** Writes the stand-in's folder. @returns what makes the gateway of that folder misbehave; null ends it. */
 export async function prepareStandIn(openclawDir: string): Promise<(fault: Fault | null) => void> {
   await mkdir(openclawDir, { recursive: true });
-  const faultFile = join(openclawDir, "fault.json");
-  const module = JSON.stringify(fileURLToPath(import.meta.url));
-  await writeFile(
-    join(openclawDir, "openclaw.mjs"),
-    `import { runStandIn } from ${module};\nrunStandIn(Number(process.argv.at(-1)), ${JSON.stringify(faultFile)});\n`,
-  );
+  const faultFile = join(openclawDir, FAULT_FILE);
+  const main = new URL("standInMain.ts", import.meta.url);
+  await writeFile(join(openclawDir, "openclaw.mjs"), `import ${JSON.stringify(main.href)};\n`);
   const tell = (fault: Fault | null): void => {
     // In one step: the gateway looks at it all the time.
     writeFileSync(`${faultFile}.new`, JSON.stringify(fault));
