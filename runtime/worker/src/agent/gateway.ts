@@ -10,7 +10,7 @@ import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { pause } from "../pause.ts";
-import { renderGatewayConfig } from "./gatewayConfig.ts";
+import { EXTENDED_AGENT, renderAgentSettings, renderGatewayConfig, SAFE_AGENT } from "./gatewayConfig.ts";
 import { workspaceFiles } from "./workspaceFiles.ts";
 import type { ModelPlan } from "./models.ts";
 import { renderPluginManifest } from "./pluginManifest.ts";
@@ -150,6 +150,11 @@ async function layOut(options: GatewayOptions) {
   }
   for (const dir of [paths.workspaceDir, paths.extendedWorkspaceDir]) {
     for (const [name, text] of Object.entries(workspaceFiles)) await writeFile(join(dir, name), text);
+  }
+  for (const agentId of [SAFE_AGENT, EXTENDED_AGENT]) {
+    const agentDir = join(stateDir, "agents", agentId, "agent");
+    await mkdir(agentDir, { recursive: true, mode: 0o700 });
+    await writeFile(join(agentDir, "settings.json"), JSON.stringify(renderAgentSettings(options.models)));
   }
   await cp(options.pluginSourceDir, paths.pluginDir, { recursive: true });
   await writeFile(

@@ -120,6 +120,8 @@ export function renderGatewayConfig(input: GatewayConfigInput): Record<string, u
         heartbeat: { every: "0m" },
         timeoutSeconds: input.turnTimeoutSeconds,
         systemAgent: { agentId: SAFE_AGENT },
+        // A conversation's folder is its agent's to write in, and settings of the engine are none of its business.
+        embeddedAgent: { projectSettingsPolicy: "ignore" },
         // A conversation's skills are files of its own folder, put there by the worker.
         skills: [],
         model: { primary: models.primary, fallbacks: models.fallbacks },
@@ -136,4 +138,17 @@ export function renderGatewayConfig(input: GatewayConfigInput): Record<string, u
       },
     },
   };
+}
+
+/** Tries of a model that fails for a moment before the next one is asked: each of them keeps a person waiting. */
+const RETRIES_BEFORE_FALLBACK = 1;
+
+/**
+ * Renders an agent's `settings.json`. By itself the engine tries a failing model for more than a minute, which is right
+ * where there is no other.
+ */
+export function renderAgentSettings(models: ModelPlan): Record<string, unknown> {
+  return models.fallbacks.length === 0
+    ? {}
+    : { retry: { provider: { maxRetries: RETRIES_BEFORE_FALLBACK } } };
 }
