@@ -19,6 +19,8 @@ export type ModelReply =
   | { kind: "slowly"; words: string[]; pauseMs: number }
   | { kind: "tools"; calls: Array<{ name: string; args: unknown }> }
   | { kind: "status"; status: number }
+  /** Answers 200 with exactly this as its stream. */
+  | { kind: "raw"; body: string }
   /** Streams something, then breaks the connection. */
   | { kind: "break" }
   /** Answers only when the caller gives up. */
@@ -78,6 +80,9 @@ async function handle(
     );
   };
   switch (reply.kind) {
+    case "raw":
+      response.end(reply.body);
+      return;
     case "hang":
       chunk({ role: "assistant", content: "wait" }, null);
       return;

@@ -65,6 +65,13 @@ test("a gateway that hangs is replaced, and its turn is answered", async () => {
 test.each<[string, ModelReply[]]>([
   ["answers 500", always({ kind: "status", status: 500 })],
   ["answers 401", always({ kind: "status", status: 401 })],
+  ["answers 429", always({ kind: "status", status: 429 })],
+  ["answers with a page", always({ kind: "raw", body: "<html>Bad Gateway</html>" })],
+  [
+    "answers with a stream of garbage",
+    always({ kind: "raw", body: "data: null\n\ndata: [1]\n\ndata: {\n\n" }),
+  ],
+  ["answers with nothing", always({ kind: "raw", body: "data: [DONE]\n\n" })],
   ["breaks off in the middle of a stream", always({ kind: "break" })],
 ])(
   "a model that %s fails the attempt, and the next one is answered",
@@ -80,3 +87,15 @@ test.each<[string, ModelReply[]]>([
   },
   120_000,
 );
+
+test("a slow model is waited for, with the lease kept, and let finish", async () => {
+  const { deployment } = site;
+  deployment.heartbeatIntervalMs = 500;
+  deployment.calls.length = 0;
+  const words = Array.from({ length: 20 }, (_, index) => `word${index} `);
+  script = [{ kind: "slowly", words, pauseMs: 250 }];
+  const message = await deployment.finished(deployment.enqueue("slow", "take your time"));
+  deployment.heartbeatIntervalMs = 5_000;
+  expect(message).toMatchObject({ status: "done", attempts: 1, answer: { text: words.join("").trim() } });
+  expect(deployment.calls.filter((call) => call === "heartbeat").length).toBeGreaterThan(3);
+}, 120_000);
