@@ -77,8 +77,12 @@ it("stays where it is when nothing comes up in the new app, and spares the forme
     return stack.up();
   });
   expect(back.code, back.output).toBe(0);
+  // The deletions of the move that failed were still to be made: none of them hit what is used again.
   expect(await apps()).toEqual([SECOND]);
   expect(await world.tokensOf(SECOND)).toHaveLength(1);
+  expect(await world.fly("GET", `/v1/apps/${SECOND}/secrets`)).toMatchObject({
+    secrets: [{ name: "OPENAI_API_KEY" }],
+  });
   await talk.write(talk.patient, 10);
   await talk.expectNothingLost();
   const quiet = await stack.up(undefined, ["--expect-no-changes"]);
