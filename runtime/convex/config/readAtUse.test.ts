@@ -41,8 +41,8 @@ function namesIn(config: unknown, found = new Set<string>()): Set<string> {
   return found;
 }
 
-/** Names that a policy shares with something else: the kind of a part, the provider of a message, a job's schedule, … */
-const SHARED_NAMES = ["kind", "provider", "schedule", "image", "maxAttempts"];
+/** Names that a policy shares with something else: the kind of a part, a job's schedule, the app that is asked about, … */
+const SHARED_NAMES = ["kind", "provider", "schedule", "image", "maxAttempts", "appName"];
 /** Options of `registerRoutes` (spec A5): code of whoever mounts the routes, not the stack's config. */
 const ROUTE_OPTIONS = ["fallbackAgentKey", "requireBindingForTelegram", "resolveAgentKeyFromBinding"];
 
