@@ -63,7 +63,7 @@ async function findAndLease(
   let head = await pickHead(ctx, scope, caller.workerId, config, now);
   if (head === null && repair === null) {
     // One repair per claim keeps what it reads bounded; the timers do the rest.
-    repair = await recoverOneExpired(ctx, config, now);
+    repair = await recoverOneExpired(ctx, config, now, caller);
     if (repair !== null) head = await pickHead(ctx, scope, caller.workerId, config, now);
   }
   if (repair?.change.becameReady && head?.conversation !== repair.conversation) {
@@ -73,8 +73,8 @@ async function findAndLease(
     await ctx.scheduler.runAfter(0, internal.queue.wake.checkWake, check);
   }
   if (head === null) return null;
-  // Read again: the recovered lease may have been this worker's own, and its load has changed then.
-  const worker = repair === null ? caller : await ctx.db.get("workers", caller._id);
+  // Read again when the recovered lease was this worker's own: its load has changed then.
+  const worker = repair?.holder === caller.workerId ? await ctx.db.get("workers", caller._id) : caller;
   for (let tries = 0; head !== null && tries < MENDED_PER_CLAIM; tries += 1) {
     const claim = await lease(ctx, worker ?? caller, head, claimKey, config, now);
     if (claim !== null) return claim;

@@ -46,8 +46,8 @@ export type HeadChange =
   | { state: Head["state"] | "none"; becameReady: false }
   | { state: "ready"; becameReady: true; message: Head["message"] };
 
-/** What a claim mended on its way: a timer that is late. */
-export type Repair = { conversation: Head["conversation"]; change: HeadChange };
+/** What a claim mended on its way: a timer that is late. `holder`: whose lease was taken back. */
+export type Repair = { conversation: Head["conversation"]; change: HeadChange; holder?: string | undefined };
 
 /**
  * Makes the head mirror the first message in line. A running turn is left alone, unless it is the one that

@@ -33,6 +33,8 @@ type Taken = {
   error: string;
   head?: Doc<"conversationHeads">;
   wakes?: boolean;
+  /** The row of a worker that may be the holder, when the caller has read it in this transaction. */
+  known?: Doc<"workers"> | undefined;
 };
 
 /**
@@ -41,13 +43,14 @@ type Taken = {
  */
 async function recoverLease(
   ctx: MutationCtx,
-  { message, setback, error, head, wakes }: Taken,
+  { message, setback, error, head, wakes, known }: Taken,
   config: RuntimeConfig,
   now: number,
 ): Promise<HeadChange | null> {
   const open = await openForTurn(ctx, message, now);
   if (open === null) return null;
-  const holder = message.workerId === undefined ? null : await findHolder(ctx, message.workerId);
+  const isKnown = known !== undefined && known.workerId === message.workerId;
+  const holder = isKnown ? known : await findHolder(ctx, message.workerId);
   const decision = decideRetry(config.retry, message, setback, 0);
   const end: TurnEnd =
     message.cancelRequestedAt !== undefined
@@ -59,7 +62,8 @@ async function recoverLease(
   return await endTurn(ctx, { message, end, holder, verdict, config, open, head, wakes });
 }
 
-async function findHolder(ctx: MutationCtx, workerId: string): Promise<Doc<"workers"> | null> {
+async function findHolder(ctx: MutationCtx, workerId: string | undefined): Promise<Doc<"workers"> | null> {
+  if (workerId === undefined) return null;
   return await ctx.db
     .query("workers")
     .withIndex("by_worker_id", (q) => q.eq("workerId", workerId))
@@ -95,14 +99,16 @@ export async function recoverOneExpired(
   ctx: MutationCtx,
   config: RuntimeConfig,
   now: number,
+  caller: Doc<"workers">,
 ): Promise<Repair | null> {
   const head = await ctx.db
     .query("conversationHeads")
     .withIndex("by_lease_expiry", (q) => q.eq("state", "leased").lte("leaseExpiresAt", now))
     .first();
-  const change = head === null ? null : await recoverHead(ctx, head, config, now, false);
+  const change =
+    head === null ? null : await recoverHead(ctx, head, config, now, { wakes: false, known: caller });
   if (head === null || change === null) return null;
-  return { conversation: head.conversation, change };
+  return { conversation: head.conversation, change, holder: head.workerId };
 }
 
 /** null for a row that is not fit to be recovered; the caller goes on with the next. */
@@ -111,12 +117,13 @@ async function recoverHead(
   head: Doc<"conversationHeads">,
   config: RuntimeConfig,
   now: number,
-  wakes: boolean,
+  { wakes, known }: Pick<Taken, "wakes" | "known">,
 ): Promise<HeadChange | null> {
   const message = await ctx.db.get("messageQueue", head.message);
   if (message === null || !isExpired(message, now)) return null;
   const setback = { kind: "crash" as const };
-  return await recoverLease(ctx, { message, setback, error: LEASE_EXPIRED_ERROR, head, wakes }, config, now);
+  const taken = { message, setback, error: LEASE_EXPIRED_ERROR, head, wakes, known };
+  return await recoverLease(ctx, taken, config, now);
 }
 
 /**
@@ -138,7 +145,7 @@ export const sweepLeases = internalMutation({
       .paginate({ numItems: PAGE, cursor: args.cursor ?? null });
     let recovered = 0;
     for (const head of page.page) {
-      if ((await recoverHead(ctx, head, active.config, now, true)) !== null) recovered += 1;
+      if ((await recoverHead(ctx, head, active.config, now, {})) !== null) recovered += 1;
     }
     const unfit = page.page.length - recovered;
     if (!page.isDone) {
