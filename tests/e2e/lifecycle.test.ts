@@ -234,6 +234,20 @@ describe("an up that nobody disturbs", () => {
     expect(quiet.code, quiet.output).toBe(0);
   });
 
+  it("is made anew with all that was in its app when somebody deletes that, which a preview names", async () => {
+    const { stack } = world.environment;
+    await world.fly("DELETE", `/v1/apps/${world.app}?force=true`);
+    const seen = await stack.preview(["--refresh", "--expect-no-changes"]);
+    expect(seen.code).not.toBe(0);
+    for (const name of ["fly-app", "fly-secrets", "fly-token"]) expect(seen.output).toContain(`::${name}]`);
+    const repaired = await stack.up(undefined, ["--refresh"]);
+    expect(repaired.code, repaired.output).toBe(0);
+    const { machines, rollout } = undisturbed;
+    expect({ ...(await inventoryOf(world)), machines, rollout }).toEqual(undisturbed);
+    const quiet = await stack.preview(["--refresh", "--expect-no-changes"]);
+    expect(quiet.code, quiet.output).toBe(0);
+  });
+
   it("is removed whole by its destroy, ingress first and the app last", async () => {
     gates.reset();
     const destroyed = await world.environment.stack.destroy();

@@ -110,7 +110,7 @@ export class World {
     return readFileSync(this.environment.cloud.fly.orgTokenFile, "utf8").trim();
   }
 
-  async fly(method: "GET" | "POST", path: string, body?: unknown): Promise<unknown> {
+  async fly(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<unknown> {
     return json(method, `${this.environment.cloud.fly.url}${path}`, body, {
       authorization: `Bearer ${this.orgToken}`,
     });
@@ -415,7 +415,7 @@ async function reaching(
 }
 
 async function json(
-  method: "GET" | "POST",
+  method: "GET" | "POST" | "DELETE",
   url: string,
   body?: unknown,
   headers: Record<string, string> = {},
