@@ -17,6 +17,7 @@ import {
   textOf,
 } from "../../../runtime/worker/testing/model.ts";
 import { startTestWorker, type TestWorker } from "../../../runtime/worker/testing/worker.ts";
+import { descendants, residentMb } from "../../processes.ts";
 import { type Watched, watchProcess } from "../../watch.ts";
 
 const count = Number(process.env["ISOLATION_CONVERSATIONS"] ?? "12");
@@ -68,7 +69,9 @@ async function everybody(what: string, text: (subject: Subject, index: number) =
     status === "done" && attempts === 1 ? [] : [{ what, conversationId, status, attempts, errors }],
   );
   for (const trouble of troubles) console.info(`isolation: ${JSON.stringify(trouble)}`);
-  phases.push({ what, seconds: seconds(startedAt), retried: troubles.length });
+  const pid = site.worker.enginePid();
+  const gatewayMb = pid === null ? 0 : residentMb([pid, ...descendants(pid)]);
+  phases.push({ what, seconds: seconds(startedAt), retried: troubles.length, gatewayMb });
   // A soak that says nothing for half an hour is taken for one that hangs.
   console.info(`isolation: ${JSON.stringify(phases.at(-1))}`);
   expect(
@@ -82,6 +85,8 @@ interface Phase {
   seconds: number;
   /** Messages that needed more than one attempt. */
   retried: number;
+  /** Resident memory of the gateway and what it started, at the end. */
+  gatewayMb: number;
 }
 const phases: Phase[] = [];
 const seconds = (since: number): number => Math.round((performance.now() - since) / 1_000);
