@@ -69,17 +69,30 @@ const applied = (rollout: unknown[]): Record<string, unknown[]> => ({
   "factory:applyRuntimeConfig": [{ revision: 7, changed: true }],
   "factory:rolloutStatus": rollout,
 });
-const phase = (name: string, finished = false, reason: string | null = null) => ({
-  phase: name,
-  finished,
-  reason,
-});
+const phase = (
+  name: string,
+  finished = false,
+  reason: string | null = null,
+  [workersNewReady, workersNew, workersOld] = [0, 0, 0],
+) => ({ phase: name, finished, reason, workersNewReady, workersNew, workersOld });
 
 describe("an `up` that waits for its rollout", () => {
   it("ends with the rollout", async () => {
     script = applied([phase("canary"), phase("replacing"), phase("done", true)]);
     expect((await configs.create(inputs())).outs).toMatchObject({ revision: 7 });
     expect(calls.filter((path) => path === "factory:rolloutStatus")).toHaveLength(3);
+  });
+
+  it("says how far the rollout is whenever that changes", async () => {
+    const told = vi.spyOn(console, "info").mockImplementation(() => undefined);
+    const canary = phase("canary", false, null, [0, 1, 3]);
+    script = applied([canary, canary, phase("replacing", false, null, [1, 2, 2]), phase("done", true)]);
+    await configs.create(inputs());
+    expect(told.mock.calls).toEqual([
+      ["rollout: revision 7 canary, 0 of 1 new workers ready, 3 old"],
+      ["rollout: revision 7 replacing, 1 of 2 new workers ready, 2 old"],
+    ]);
+    told.mockRestore();
   });
 
   it("ends at once when the revision needs no new machines, or when it is not to wait", async () => {

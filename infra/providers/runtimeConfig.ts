@@ -33,6 +33,9 @@ interface RolloutStatus {
   phase: string;
   finished: boolean;
   reason?: string | null;
+  workersNew: number;
+  workersNewReady: number;
+  workersOld: number;
 }
 
 const ACTOR = "pulumi";
@@ -71,11 +74,20 @@ async function look(convex: ConvexAccess, revision: number, deadline: number): P
   }
 }
 
+/** How a rollout goes, for who waits for it: the engine shows what a provider prints, each line once. */
+function progressOf({ phase, workersNew, workersNewReady, workersOld }: RolloutStatus): string {
+  return `${phase}, ${workersNewReady} of ${workersNew} new workers ready, ${workersOld} old`;
+}
+
 /** @throws Error with the reason when the rollout was rolled back or did not end in time. */
 async function waitForRollout(inputs: RuntimeConfigInputs, revision: number): Promise<void> {
   const deadline = Date.now() + inputs.rolloutTimeoutSeconds * 1_000;
+  let told = "";
   for (;;) {
     const status = await look(inputs.convex, revision, deadline);
+    const progress = status === null || status.finished ? told : progressOf(status);
+    if (progress !== told) console.info(`rollout: revision ${revision} ${progress}`);
+    told = progress;
     // Without a rollout of its own the revision needed no new machines.
     if (status === null || (status.finished && status.phase !== "rolled_back")) return;
     if (status.phase === "rolled_back") {

@@ -34,12 +34,13 @@ describe("progressFilter", () => {
     ]);
   });
 
-  it("says once that a changed runtime config waits for its rollout, and shows a replacement as one line", () => {
+  it("says once that a changed runtime config waits for its rollout, and how that goes, and shows a replacement as one line", () => {
     expect(
       shownOf([
         " ++ command:local:Command image-build created replacement (0.5s) ",
         " +- command:local:Command image-build replaced (0.5s) ",
         " ~  pulumi-nodejs:dynamic/agent-factory:RuntimeConfig runtime-config updating (0s) [diff: ~config]",
+        "    pulumi:pulumi:Stack agent-factory-local running rollout: revision 2 canary, 0 of 1 new workers ready, 1 old",
         " ~  pulumi-nodejs:dynamic/agent-factory:RuntimeConfig runtime-config updating (1s) [diff: ~config]",
         " ~  pulumi-nodejs:dynamic/agent-factory:RuntimeConfig runtime-config updated (22s) [diff: ~config]",
         " -- command:local:Command image-build deleted original (0.1s) ",
@@ -47,6 +48,7 @@ describe("progressFilter", () => {
     ).toEqual([
       "replaced image-build (0.5 s)",
       "updating runtime-config: a rollout, which this waits for",
+      "rollout: revision 2 canary, 0 of 1 new workers ready, 1 old",
       "updated  runtime-config (22.0 s)",
     ]);
   });

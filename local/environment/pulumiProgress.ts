@@ -6,7 +6,7 @@ const DONE =
 const ROLLING = /^\s*~\s+\S*RuntimeConfig\s+(\S+)\s+updating\b/;
 /** The two halves of a replacement, which has a line of its own. */
 const HALVES: ReadonlySet<string> = new Set(["++", "--"]);
-const TOOL = /\b(image|convex): \s*(.*)$/;
+const TOOL = /\b(image|convex|rollout): \s*(.*)$/;
 const COMPONENTS: ReadonlySet<string> = new Set([
   "Stack",
   "Environment",
@@ -15,7 +15,7 @@ const COMPONENTS: ReadonlySet<string> = new Set([
   "WorkerImage",
 ]);
 /** What the Convex CLI says besides: an index per line, spinners, where it deploys to. */
-const WORTH_SAYING = /^(✔ Deployed|✖|Error|error|Pushing|building|pushed|registry already)/;
+const WORTH_SAYING = /^(✔ Deployed|✖|Error|error|Pushing|building|pushed|registry already|revision)/;
 
 function lineOf(line: string): string | null {
   const done = DONE.exec(line);
