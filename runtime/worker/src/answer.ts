@@ -8,7 +8,7 @@ import { transcriptToFiles } from "./agent/transcriptFiles.ts";
 import { GatewayUnavailableError } from "./agent/rpc.ts";
 import { shownPictures } from "./attachments/pictures.ts";
 import { receiveAttachments } from "./attachments/receive.ts";
-import { takeOutbox, uploadFiles } from "./attachments/send.ts";
+import { takeOutbox, uploadFiles, withUnsent } from "./attachments/send.ts";
 import type { HydrationHolds, WorkerBackend } from "./backend/backend.ts";
 import type { LeaseKeeper } from "./lease.ts";
 import type { Log } from "./log.ts";
@@ -167,7 +167,9 @@ async function store(
   const { backend } = deps;
   const { signal } = keeper;
   const startedAt = performance.now();
-  const files = await uploadFiles(backend, keeper.ref, await takeOutbox(resident.folder), signal);
+  const outbox = await takeOutbox(resident.folder);
+  const text = withUnsent(produced.text, outbox.tooLarge);
+  const files = await uploadFiles(backend, keeper.ref, outbox.files, signal);
   const state = await stateOf(resident, deps);
   const saved = files === null ? null : await saveSnapshot(backend, keeper.ref, state, signal, deps.reached);
   signal.throwIfAborted();
@@ -178,11 +180,11 @@ async function store(
   const snapshotMs = Math.round(performance.now() - startedAt);
   const history = [
     { role: "user" as const, content: produced.userText },
-    { role: "assistant" as const, content: produced.text },
+    { role: "assistant" as const, content: text },
   ];
   const stored = await backend.complete({
     ...keeper.ref,
-    answer: answerOf(produced.text, files),
+    answer: answerOf(text, files),
     history,
     snapshotId: saved.snapshotId,
     usage: produced.usage,
