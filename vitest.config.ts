@@ -30,8 +30,8 @@ export default defineConfig({
           include: ["tests/{e2e,faults,sim}/**/*.test.ts"],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          // Two environments at a time: they mostly wait for gateways to boot, each of which keeps one core busy.
-          maxWorkers: 2,
+          // Three files at a time: each waits for turns, leases and drains more than it computes.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
