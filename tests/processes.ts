@@ -1,5 +1,6 @@
 /** What processes of this machine hold, read from /proc. A process that has ended holds nothing. */
 import { readdirSync, readFileSync } from "node:fs";
+import { descendants, processTable } from "../setup/standins/processTree.ts";
 
 /** Of the times in /proc: 100 on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
@@ -25,15 +26,8 @@ export function openFiles(pids: readonly number[]): number {
 }
 
 /** All processes that it started, and that those started. */
-export function descendants(ancestor: number): number[] {
-  const parents = new Map<number, number>();
-  for (const name of listProc("/proc")) {
-    const [, parent] = statFields(Number(name));
-    if (parent !== undefined) parents.set(Number(name), Number(parent));
-  }
-  const found = [ancestor];
-  for (const pid of found) for (const [child, parent] of parents) if (parent === pid) found.push(child);
-  return found.slice(1);
+export function descendantsOf(ancestor: number): number[] {
+  return descendants(ancestor, processTable()).slice(1);
 }
 
 /** From the state on: the command's name may hold spaces and brackets, what follows its last bracket does not. */

@@ -1,5 +1,5 @@
 /** Watches what a process holds while a test runs: the largest is what a machine must have room for. */
-import { descendants, openFiles, residentMb } from "./processes.ts";
+import { descendantsOf, openFiles, residentMb } from "./processes.ts";
 
 const INTERVAL_MS = 2_000;
 
@@ -22,7 +22,7 @@ export function watchProcess(pid: () => number | null): Watch {
   const look = (): void => {
     const current = pid();
     if (current === null) return;
-    const all = [current, ...descendants(current)];
+    const all = [current, ...descendantsOf(current)];
     memory.push(residentMb(all));
     files.push(openFiles(all));
   };

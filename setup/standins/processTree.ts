@@ -64,7 +64,8 @@ function freeze(root: number): number[] {
   return [...stopped];
 }
 
-function processTable(): ProcessRow[] {
+/** All processes of this computer. */
+export function processTable(): ProcessRow[] {
   return process.platform === "linux" ? tableFromProc() : tableFromPs();
 }
 

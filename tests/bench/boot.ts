@@ -16,7 +16,7 @@ import { bundlePlugin } from "../../runtime/worker/image/bundle.ts";
 import { repositoryDir } from "../../runtime/worker/image/context.ts";
 import { startTestModel } from "../../runtime/worker/testing/model.ts";
 import { compileCacheDir } from "../../runtime/worker/testing/worker.ts";
-import { cpuSeconds, descendants, residentMb } from "../processes.ts";
+import { cpuSeconds, descendantsOf, residentMb } from "../processes.ts";
 
 const SAMPLE_MS = 200;
 const BOOT_TIMEOUT_MS = 180_000;
@@ -47,7 +47,7 @@ interface Size {
 function watchCpu() {
   const samples: Array<{ at: number; cpuS: number }> = [];
   const take = (): number => {
-    const cpuS = cpuSeconds(descendants(process.pid));
+    const cpuS = cpuSeconds(descendantsOf(process.pid));
     samples.push({ at: performance.now(), cpuS });
     return cpuS;
   };
@@ -97,7 +97,7 @@ async function boot(tree: string, modelUrl: string, { turns, idleS }: Size): Pro
     for (let turn = 1; turn <= turns; turn += 1)
       await runTurn(engine, join(dir, `conversation-${turn}`), turn);
     const turnCpuS = (cpu.now() - beforeTurns) / turns;
-    const memoryMb = residentMb(descendants(process.pid));
+    const memoryMb = residentMb(descendantsOf(process.pid));
     return {
       ready_ms: gatewayBootMs,
       ready_cpu_s: rounded(cpu.at(startedAt + gatewayBootMs) - before),

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import type { WorkerCredential } from "../../runtime/convex/validators.ts";
 import { buildTree } from "../../runtime/worker/image/buildTree.ts";
 import { compileCacheDir } from "../../runtime/worker/testing/worker.ts";
-import { descendants, openFiles, residentMb } from "../processes.ts";
+import { descendantsOf, openFiles, residentMb } from "../processes.ts";
 
 /** What the worker logs of an answered turn. */
 export interface TurnLog {
@@ -71,7 +71,7 @@ export class BenchWorker {
   held(): Held {
     const pid = this.#process?.pid;
     if (pid === undefined) throw new Error("the worker does not run");
-    const gateway = descendants(pid);
+    const gateway = descendantsOf(pid);
     return {
       worker_mb: residentMb([pid]),
       worker_open_files: openFiles([pid]),

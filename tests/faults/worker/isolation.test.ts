@@ -17,7 +17,7 @@ import {
   textOf,
 } from "../../../runtime/worker/testing/model.ts";
 import { startTestWorker, type TestWorker } from "../../../runtime/worker/testing/worker.ts";
-import { descendants, residentMb } from "../../processes.ts";
+import { descendantsOf, residentMb } from "../../processes.ts";
 import { type Watched, watchProcess } from "../../watch.ts";
 
 const count = Number(process.env["ISOLATION_CONVERSATIONS"] ?? "12");
@@ -70,7 +70,7 @@ async function everybody(what: string, text: (subject: Subject, index: number) =
   );
   for (const trouble of troubles) console.info(`isolation: ${JSON.stringify(trouble)}`);
   const pid = site.worker.enginePid();
-  const gatewayMb = pid === null ? 0 : residentMb([pid, ...descendants(pid)]);
+  const gatewayMb = pid === null ? 0 : residentMb([pid, ...descendantsOf(pid)]);
   phases.push({ what, seconds: seconds(startedAt), retried: troubles.length, gatewayMb });
   // A soak that says nothing for half an hour is taken for one that hangs.
   console.info(`isolation: ${JSON.stringify(phases.at(-1))}`);
